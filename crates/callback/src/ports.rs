@@ -1,0 +1,112 @@
+//! The two ports to the outside: [`RunCommand`] and [`Tasks`], and how they fail.
+
+use std::fmt;
+use std::future::Future;
+
+use crate::command::{Command, Invocation, Output};
+use crate::id::{CommandId, InstanceId};
+use crate::token::TaskToken;
+
+/// Run Command, the part of SSM that keeps commands and their invocations.
+pub trait RunCommand: Sync {
+    /// The command with its parameters (SSM API, `ListCommands` by id). `None`: Run Command does
+    /// not know it, not yet, or no more.
+    fn command(
+        &self,
+        id: &CommandId,
+    ) -> impl Future<Output = Result<Option<Command>, CallError>> + Send;
+
+    /// All invocations of the command with the first 2,500 characters of their outputs (SSM API,
+    /// `ListCommandInvocations` with details).
+    ///
+    /// # Errors
+    ///
+    /// Besides what the API answers: more than
+    /// [`INVOCATIONS_MAX`] invocations.
+    fn invocations(
+        &self,
+        id: &CommandId,
+    ) -> impl Future<Output = Result<Vec<Invocation>, CallError>> + Send;
+
+    /// What one step printed on one node, up to 24,000 characters of standard output and 8,000 of
+    /// standard error (SSM API, `GetCommandInvocation`).
+    fn output(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+        plugin_name: &str,
+    ) -> impl Future<Output = Result<Output, CallError>> + Send;
+}
+
+/// The most invocations of one command that are read. A command with more is not answered.
+pub const INVOCATIONS_MAX: usize = 10_000;
+
+/// The waiting tasks of Step Functions.
+pub trait Tasks: Sync {
+    /// Answers a task with its output (Step Functions API, `SendTaskSuccess`).
+    fn succeed(
+        &self,
+        token: &TaskToken,
+        output: &str,
+    ) -> impl Future<Output = Result<Delivery, CallError>> + Send;
+
+    /// Answers a task with an error name and a cause (Step Functions API, `SendTaskFailure`).
+    fn fail(
+        &self,
+        token: &TaskToken,
+        error: &str,
+        cause: &str,
+    ) -> impl Future<Output = Result<Delivery, CallError>> + Send;
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The task has it.
+    Accepted,
+    /// Nobody waits any more: answered before, timed out, or stopped (`TaskTimedOut`,
+    /// `TaskDoesNotExist`).
+    AlreadyClosed,
+    /// Step Functions does not take this token (`InvalidToken`).
+    TokenRejected,
+    /// Step Functions does not take this output (`InvalidOutput`).
+    OutputRejected,
+}
+
+/// A call to AWS that failed, after the retries of the client.
+///
+/// It holds the error's code and no text of the answer: a message can quote the request, and a
+/// request can hold a task token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError {
+    /// The operation, such as `ListCommands`.
+    pub operation: &'static str,
+    /// The error code of the answer, such as `ThrottlingException`, or what happened instead of an
+    /// answer.
+    pub code: String,
+    /// The request id of the answer, for AWS Support.
+    pub request_id: Option<String>,
+    /// Whether the same call may succeed later.
+    pub kind: CallErrorKind,
+}
+
+/// Whether a failed call is worth another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallErrorKind {
+    /// Throttled, timed out, not reached, or an error of the service: later it may succeed.
+    Transient,
+    /// Refused or not understood: the same call fails again.
+    Permanent,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed: {}", self.operation, self.code)?;
+        if let Some(request_id) = &self.request_id {
+            write!(f, " (request id {request_id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CallError {}

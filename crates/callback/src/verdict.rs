@@ -1,0 +1,58 @@
+//! Has the command ended, and was it a success? Pure: the same reads give the same verdict.
+
+use crate::command::{Command, Invocation, StatusDetails, has_ended};
+
+/// What the reads of a command say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The command runs, or is not known to have ended. The task is not answered.
+    Running,
+    /// The command says that it has ended, but the end of some targeted node has not been seen:
+    /// its invocation is missing or still runs. Reads lag, so reading again may tell; if it never
+    /// does, the command was no success, and this is the reason to give.
+    Unseen(StatusDetails),
+    /// Every targeted node ran the command and ended with Success; at least one was targeted.
+    Success,
+    /// The command has ended and was no success, for this reason.
+    Failure(StatusDetails),
+}
+
+/// Decides from a command and all of its invocations.
+///
+/// Two values of Run Command look like a success and are none: no node was targeted
+/// (`NoInstancesInTag`), and the command says Success although some nodes were never reached
+/// (told as `Incomplete`). See "Understanding command statuses" in the Systems Manager user guide.
+pub fn verdict(command: &Command, invocations: &[Invocation]) -> Verdict {
+    if !has_ended(&command.status, &command.status_details) {
+        return Verdict::Running;
+    }
+    let reason = match &command.status_details {
+        StatusDetails::Success if command.target_count == 0 && invocations.is_empty() => {
+            StatusDetails::NoInstancesInTag
+        }
+        StatusDetails::Success if is_success_everywhere(command, invocations) => {
+            return Verdict::Success;
+        }
+        StatusDetails::Success => StatusDetails::Incomplete,
+        other => other.clone(),
+    };
+    if is_seen_everywhere(command, invocations) {
+        Verdict::Failure(reason)
+    } else {
+        Verdict::Unseen(reason)
+    }
+}
+
+fn is_success_everywhere(command: &Command, invocations: &[Invocation]) -> bool {
+    is_seen_everywhere(command, invocations)
+        && invocations
+            .iter()
+            .all(|invocation| invocation.status_details == StatusDetails::Success)
+}
+
+fn is_seen_everywhere(command: &Command, invocations: &[Invocation]) -> bool {
+    usize::try_from(command.target_count).is_ok_and(|targets| targets == invocations.len())
+        && invocations
+            .iter()
+            .all(|invocation| has_ended(&invocation.status, &invocation.status_details))
+}
