@@ -71,16 +71,10 @@ impl Callback {
     /// Reads the parameters `taskToken`, `onFailure` and `onAbandon` of a command. All values of
     /// Run Command are lists of strings.
     pub fn from_parameters(parameters: &HashMap<String, Vec<String>>) -> Self {
-        let word = |name| {
-            parameters
-                .get(name)
-                .and_then(|values| values.first())
-                .map(|word| word.trim())
-        };
+        let word =
+            |name| parameters.get(name).and_then(|values| values.first()).map(|word| word.trim());
         Self {
-            task_token: parameters
-                .get("taskToken")
-                .map(|values| TaskToken::from_parameter(values)),
+            task_token: parameters.get("taskToken").map(|values| TaskToken::from_parameter(values)),
             on_failure: match word("onFailure") {
                 Some(word) if word.eq_ignore_ascii_case("Report") => OnFailure::Report,
                 _ => OnFailure::Fail,
@@ -183,12 +177,7 @@ impl Output {
             || reaches(&stderr, STDERR_CHARS_MAX)
             || stdout.trim_end().ends_with(FULL_CUT)
             || stderr.trim_end().ends_with(FULL_CUT);
-        Self {
-            stdout,
-            stderr,
-            truncated,
-            exact: true,
-        }
+        Self { stdout, stderr, truncated, exact: true }
     }
 }
 
@@ -235,14 +224,9 @@ macro_rules! words {
 }
 
 fn same_word(text: &str, word: &str) -> bool {
-    let mut letters = text
-        .bytes()
-        .filter(|byte| !matches!(byte, b' ' | b'-' | b'_'));
-    word.bytes().all(|wanted| {
-        letters
-            .next()
-            .is_some_and(|byte| byte.eq_ignore_ascii_case(&wanted))
-    }) && letters.next().is_none()
+    let mut letters = text.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'_'));
+    word.bytes().all(|wanted| letters.next().is_some_and(|byte| byte.eq_ignore_ascii_case(&wanted)))
+        && letters.next().is_none()
 }
 
 words! {
@@ -396,10 +380,7 @@ mod tests {
         assert_eq!(output.stderr, "failed to run commands: exit status 3");
         assert!(!output.truncated && output.exact);
         assert_eq!(Output::from_listing("only out\n").stdout, "only out\n");
-        assert_eq!(
-            Output::from_listing("\n----------ERROR-------\nonly err").stderr,
-            "only err"
-        );
+        assert_eq!(Output::from_listing("\n----------ERROR-------\nonly err").stderr, "only err");
     }
 
     #[test]
@@ -429,9 +410,8 @@ mod tests {
     }
 
     fn callback(parameters: &[(&str, &str)]) -> Callback {
-        let parameters = parameters
-            .iter()
-            .map(|(name, value)| ((*name).into(), vec![(*value).into()]));
+        let parameters =
+            parameters.iter().map(|(name, value)| ((*name).into(), vec![(*value).into()]));
         Callback::from_parameters(&parameters.collect())
     }
 
@@ -439,20 +419,11 @@ mod tests {
     fn callback_parameters_have_defaults() {
         let none = callback(&[]);
         assert!(none.task_token.is_none());
-        assert_eq!(
-            (none.on_failure, none.on_abandon),
-            (OnFailure::Fail, OnAbandon::Cancel)
-        );
-        let all = callback(&[
-            ("taskToken", "t"),
-            ("onFailure", "report"),
-            ("onAbandon", "Continue"),
-        ]);
+        assert_eq!((none.on_failure, none.on_abandon), (OnFailure::Fail, OnAbandon::Cancel));
+        let all =
+            callback(&[("taskToken", "t"), ("onFailure", "report"), ("onAbandon", "Continue")]);
         assert_eq!(all.task_token.unwrap().unwrap().expose(), "t");
-        assert_eq!(
-            (all.on_failure, all.on_abandon),
-            (OnFailure::Report, OnAbandon::Continue)
-        );
+        assert_eq!((all.on_failure, all.on_abandon), (OnFailure::Report, OnAbandon::Continue));
     }
 
     #[test]

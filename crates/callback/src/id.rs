@@ -38,10 +38,7 @@ impl CommandId {
         if well_formed {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
-            Err(InvalidId::new(
-                text,
-                "a command id (a UUID of 36 characters)",
-            ))
+            Err(InvalidId::new(text, "a command id (a UUID of 36 characters)"))
         }
     }
 
@@ -62,17 +59,12 @@ impl InstanceId {
         let suffix = text.strip_prefix("i-").or_else(|| text.strip_prefix("mi-"));
         let well_formed = suffix.is_some_and(|suffix| {
             (1..=64).contains(&suffix.len())
-                && suffix
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         });
         if well_formed {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidId::new(
-                text,
-                "a managed node's id (`i-…` or `mi-…`)",
-            ))
+            Err(InvalidId::new(text, "a managed node's id (`i-…` or `mi-…`)"))
         }
     }
 
@@ -84,10 +76,7 @@ impl InstanceId {
 
 impl InvalidId {
     fn new(came: &str, wanted: &'static str) -> Self {
-        Self {
-            came: came.chars().take(QUOTED_CHARS_MAX).collect(),
-            wanted,
-        }
+        Self { came: came.chars().take(QUOTED_CHARS_MAX).collect(), wanted }
     }
 }
 
@@ -112,39 +101,24 @@ mod tests {
     #[test]
     fn command_id_is_a_uuid_in_lower_case() {
         assert_eq!(CommandId::parse(UUID).unwrap().as_str(), UUID);
-        assert_eq!(
-            CommandId::parse(&UUID.to_uppercase()).unwrap().as_str(),
-            UUID
-        );
-        for bad in [
-            "",
-            "x",
-            &UUID[1..],
-            "0b8ef9e2x1b2c-4d3e-8f4a-5b6c7d8e9f00",
-            &format!("{UUID}0"),
-        ] {
+        assert_eq!(CommandId::parse(&UUID.to_uppercase()).unwrap().as_str(), UUID);
+        for bad in
+            ["", "x", &UUID[1..], "0b8ef9e2x1b2c-4d3e-8f4a-5b6c7d8e9f00", &format!("{UUID}0")]
+        {
             assert!(CommandId::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn instance_id_is_a_node_or_a_hybrid_node() {
-        for good in [
-            "i-12345678",
-            "i-1234567890abcdef0",
-            "mi-1234567890abcdef0",
-            "i-02573cafcfEXAMPLE",
-        ] {
+        for good in
+            ["i-12345678", "i-1234567890abcdef0", "mi-1234567890abcdef0", "i-02573cafcfEXAMPLE"]
+        {
             assert_eq!(InstanceId::parse(good).unwrap().as_str(), good);
         }
-        for bad in [
-            "",
-            "i-",
-            "x-12345678",
-            "i-1234 5678",
-            "i-ä2345678",
-            &format!("i-{}", "a".repeat(65)),
-        ] {
+        for bad in
+            ["", "i-", "x-12345678", "i-1234 5678", "i-ä2345678", &format!("i-{}", "a".repeat(65))]
+        {
             assert!(InstanceId::parse(bad).is_err(), "{bad}");
         }
     }
@@ -154,10 +128,7 @@ mod tests {
         let error = CommandId::parse(&"z".repeat(1000)).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!(
-                "`{}` is not a command id (a UUID of 36 characters)",
-                "z".repeat(64)
-            )
+            format!("`{}` is not a command id (a UUID of 36 characters)", "z".repeat(64))
         );
     }
 }

@@ -156,20 +156,12 @@ impl<'a> Report<'a> {
             return;
         }
         let mut lengths = Vec::new();
-        for entry in self
-            .invocations
-            .iter()
-            .filter(|entry| entry.succeeded == succeeded)
-        {
+        for entry in self.invocations.iter().filter(|entry| entry.succeeded == succeeded) {
             lengths.push(json_bytes(&entry.standard_output_content));
             lengths.push(json_bytes(&entry.standard_error_content));
         }
         let cap = even_cap(&mut lengths, excess).max(bytes_kept);
-        for entry in self
-            .invocations
-            .iter_mut()
-            .filter(|entry| entry.succeeded == succeeded)
-        {
+        for entry in self.invocations.iter_mut().filter(|entry| entry.succeeded == succeeded) {
             entry.cut_texts(cap);
         }
     }
@@ -195,25 +187,14 @@ impl<'a> Entry<'a> {
             status_details: invocation.status_details.as_str(),
             response_code: response_code(&invocation.plugins),
             execution_start_date_time: date_time(
-                invocation
-                    .plugins
-                    .iter()
-                    .filter_map(|plugin| plugin.started_at)
-                    .min(),
+                invocation.plugins.iter().filter_map(|plugin| plugin.started_at).min(),
             ),
             execution_end_date_time: date_time(
-                invocation
-                    .plugins
-                    .iter()
-                    .filter_map(|plugin| plugin.ended_at)
-                    .max(),
+                invocation.plugins.iter().filter_map(|plugin| plugin.ended_at).max(),
             ),
             standard_output_content: String::new(),
             standard_error_content: String::new(),
-            output_truncated: invocation
-                .plugins
-                .iter()
-                .any(|plugin| plugin.output.truncated),
+            output_truncated: invocation.plugins.iter().any(|plugin| plugin.output.truncated),
             standard_output_url: &invocation.standard_output_url,
             standard_error_url: &invocation.standard_error_url,
             succeeded: invocation.status_details == StatusDetails::Success,
@@ -238,10 +219,7 @@ impl<'a> Entry<'a> {
 
     /// Cuts both outputs to at most `cap` bytes of JSON each.
     fn cut_texts(&mut self, cap: usize) {
-        for text in [
-            &mut self.standard_output_content,
-            &mut self.standard_error_content,
-        ] {
+        for text in [&mut self.standard_output_content, &mut self.standard_error_content] {
             let kept = prefix_within(text, cap);
             if kept < text.len() {
                 text.truncate(kept);
@@ -276,9 +254,7 @@ fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 
 /// A time as the API writes it, to the millisecond; empty for none, as in `GetCommandInvocation`.
 fn date_time(time: Option<Timestamp>) -> String {
-    time.map_or_else(String::new, |time| {
-        time.round(Unit::Millisecond).unwrap_or(time).to_string()
-    })
+    time.map_or_else(String::new, |time| time.round(Unit::Millisecond).unwrap_or(time).to_string())
 }
 
 /// The greatest cap so that cutting every length to it saves at least `excess`; 0 when nothing

@@ -184,13 +184,9 @@ pub async fn settle(
         let pause = pauses.next();
         match next_step(id, command, &invocations, hint, pause.is_none()) {
             Step::Done(outcome) => return Ok(outcome),
-            Step::Answer {
-                command,
-                token,
-                verdict,
-            } => {
+            Step::Answer { command, token, failure } => {
                 complete_outputs(run_command, id, &mut invocations).await?;
-                return answer(tasks, &token, &command, &invocations, &verdict).await;
+                return answer(tasks, &token, &command, &invocations, failure.as_ref()).await;
             }
             Step::ReadAgain(lag) => match pause {
                 Some(pause) => tokio::time::sleep(*pause).await,
@@ -206,26 +202,21 @@ async fn read(
 ) -> Result<(Option<Command>, Vec<Invocation>), SettleError> {
     let command = run_command
         .command(id)
-        .map_err(|source| SettleError::ReadCommand {
-            command_id: id.clone(),
-            source,
-        });
+        .map_err(|source| SettleError::ReadCommand { command_id: id.clone(), source });
     let invocations = run_command
         .invocations(id)
-        .map_err(|source| SettleError::ReadInvocations {
-            command_id: id.clone(),
-            source,
-        });
+        .map_err(|source| SettleError::ReadInvocations { command_id: id.clone(), source });
     try_join(command, invocations).await
 }
 
 /// What to do after a read.
 enum Step {
     Done(Outcome),
+    /// The command has ended; `failure` is the reason when it was no success.
     Answer {
         command: Command,
         token: TaskToken,
-        verdict: Verdict,
+        failure: Option<StatusDetails>,
     },
     /// The read lags. The error to return when it was the last one.
     ReadAgain(SettleError),
@@ -239,9 +230,7 @@ fn next_step(
     is_last_read: bool,
 ) -> Step {
     let Some(mut command) = command else {
-        return Step::ReadAgain(SettleError::NotFound {
-            command_id: id.clone(),
-        });
+        return Step::ReadAgain(SettleError::NotFound { command_id: id.clone() });
     };
     let token = match command.callback.task_token.take() {
         None => return Step::Done(Outcome::NoToken),
@@ -262,16 +251,10 @@ fn next_step(
                 read_count: invocations.len(),
             })
         }
-        Verdict::Unseen(reason) => Step::Answer {
-            command,
-            token,
-            verdict: Verdict::Failure(reason),
-        },
-        verdict => Step::Answer {
-            command,
-            token,
-            verdict,
-        },
+        Verdict::Unseen(reason) | Verdict::Failure(reason) => {
+            Step::Answer { command, token, failure: Some(reason) }
+        }
+        Verdict::Success => Step::Answer { command, token, failure: None },
     }
 }
 
@@ -285,11 +268,7 @@ async fn complete_outputs(
         return Ok(());
     }
     let incomplete = invocations.iter_mut().flat_map(|invocation| {
-        let Invocation {
-            instance_id,
-            plugins,
-            ..
-        } = invocation;
+        let Invocation { instance_id, plugins, .. } = invocation;
         plugins
             .iter_mut()
             .filter(|plugin| plugin.output.truncated || !plugin.output.exact)
@@ -305,10 +284,7 @@ async fn complete_outputs(
                     tracing::warn!(command_id = %id, %instance_id, %error, "output stays cut");
                 }
                 Err(source) => {
-                    return Err(SettleError::ReadOutput {
-                        command_id: id.clone(),
-                        source,
-                    });
+                    return Err(SettleError::ReadOutput { command_id: id.clone(), source });
                 }
             }
             Ok(())
@@ -324,10 +300,7 @@ async fn answer(
     invocations: &[Invocation],
     failure: Option<&StatusDetails>,
 ) -> Result<Outcome, SettleError> {
-    let failed = |source| SettleError::Answer {
-        command_id: command.id.clone(),
-        source,
-    };
+    let failed = |source| SettleError::Answer { command_id: command.id.clone(), source };
     let (delivery, accepted) = match failure {
         Some(reason) if command.callback.on_failure == OnFailure::Fail => {
             let error = error_name(reason);
@@ -349,8 +322,8 @@ async fn answer(
         Delivery::Accepted => Ok(accepted),
         Delivery::AlreadyClosed => Ok(Outcome::AlreadyClosed),
         Delivery::TokenRejected => Ok(Outcome::TokenRejected),
-        Delivery::OutputRejected => Err(SettleError::OutputRefused {
-            command_id: command.id.clone(),
-        }),
+        Delivery::OutputRejected => {
+            Err(SettleError::OutputRefused { command_id: command.id.clone() })
+        }
     }
 }

@@ -37,10 +37,7 @@ impl TaskToken {
             [value] if (1..=TOKEN_CHARS_MAX).contains(&chars) => {
                 Ok(Self(SecretString::from(value.as_str())))
             }
-            _ => Err(InvalidToken {
-                chars,
-                values: values.len(),
-            }),
+            _ => Err(InvalidToken { chars, values: values.len() }),
         }
     }
 

@@ -45,9 +45,7 @@ pub fn verdict(command: &Command, invocations: &[Invocation]) -> Verdict {
 
 fn is_success_everywhere(command: &Command, invocations: &[Invocation]) -> bool {
     is_seen_everywhere(command, invocations)
-        && invocations
-            .iter()
-            .all(|invocation| invocation.status_details == StatusDetails::Success)
+        && invocations.iter().all(|invocation| invocation.status_details == StatusDetails::Success)
 }
 
 fn is_seen_everywhere(command: &Command, invocations: &[Invocation]) -> bool {
