@@ -1,1 +1,17 @@
-//! callback-aws
+//! The ports of [`callback`] over the AWS SDK.
+//!
+//! - [`clients`]: one SSM client and one Step Functions client, with timeouts and retries.
+//! - [`run_command`]: [`callback::RunCommand`] over SSM.
+//! - [`tasks`]: [`callback::Tasks`] over Step Functions.
+//! - [`call_error`]: sorts what a call failed with, by error code.
+//!
+//! The SDK retries; nothing here does. Every list is read with a bound.
+
+pub mod call_error;
+pub mod clients;
+pub mod run_command;
+pub mod tasks;
+
+pub use clients::Clients;
+pub use run_command::Ssm;
+pub use tasks::StepFunctions;

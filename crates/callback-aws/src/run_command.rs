@@ -1,0 +1,175 @@
+//! [`RunCommand`] over SSM.
+
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::error::ProvideErrorMetadata;
+use aws_sdk_ssm::primitives::DateTime;
+use aws_sdk_ssm::types;
+use callback::command::{Callback, Output, Plugin};
+use callback::ports::{CallError, CallErrorKind, INVOCATIONS_MAX};
+use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails};
+use jiff::Timestamp;
+
+use crate::call_error::{call_error, odd_answer};
+
+/// The most that the list operations return at once (SSM API, `MaxResults`).
+const PAGE_ITEMS_MAX: i32 = 50;
+/// The most pages of invocations that are read. Pages may be shorter than asked for, so there is
+/// room for pages that are half full.
+const INVOCATION_PAGES_MAX: usize = 2 * INVOCATIONS_MAX / PAGE_ITEMS_MAX as usize;
+
+/// Run Command over the SSM API.
+#[derive(Debug, Clone)]
+pub struct Ssm {
+    client: Client,
+}
+
+impl Ssm {
+    /// Uses this client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+impl RunCommand for Ssm {
+    async fn command(&self, id: &CommandId) -> Result<Option<Command>, CallError> {
+        const OPERATION: &str = "ListCommands";
+        let answer = self.client.list_commands().command_id(id.as_str()).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if is_unknown_command(&error) => return Ok(None),
+            Err(error) => return Err(call_error(OPERATION, &error)),
+        };
+        answer.commands.unwrap_or_default().into_iter().next().map(command).transpose()
+    }
+
+    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
+        const OPERATION: &str = "ListCommandInvocations";
+        let mut invocations = Vec::new();
+        let mut next_token = None;
+        for _ in 0..INVOCATION_PAGES_MAX {
+            let request = self
+                .client
+                .list_command_invocations()
+                .command_id(id.as_str())
+                .details(true)
+                .max_results(PAGE_ITEMS_MAX)
+                .set_next_token(next_token);
+            let page = match request.send().await {
+                Ok(page) => page,
+                Err(error) if is_unknown_command(&error) => return Ok(invocations),
+                Err(error) => return Err(call_error(OPERATION, &error)),
+            };
+            for item in page.command_invocations.unwrap_or_default() {
+                invocations.push(invocation(item)?);
+            }
+            next_token = page.next_token.filter(|token| !token.is_empty());
+            if next_token.is_none() {
+                return Ok(invocations);
+            }
+            if invocations.len() > INVOCATIONS_MAX {
+                break;
+            }
+        }
+        Err(odd_answer(
+            OPERATION,
+            &format!("more than {INVOCATIONS_MAX} invocations of one command"),
+        ))
+    }
+
+    async fn output(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+        plugin_name: &str,
+    ) -> Result<Output, CallError> {
+        const OPERATION: &str = "GetCommandInvocation";
+        let request = self
+            .client
+            .get_command_invocation()
+            .command_id(id.as_str())
+            .instance_id(instance_id.as_str())
+            .plugin_name(plugin_name);
+        match request.send().await {
+            Ok(answer) => Ok(Output::from_invocation(
+                answer.standard_output_content.unwrap_or_default(),
+                answer.standard_error_content.unwrap_or_default(),
+            )),
+            Err(error) => {
+                let mut failure = call_error(OPERATION, &error);
+                // It was listed a moment ago, so it exists: this read lags.
+                if error.code() == Some("InvocationDoesNotExist") {
+                    failure.kind = CallErrorKind::Transient;
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Whether Run Command does not know the command: not yet, or no more.
+fn is_unknown_command(error: &impl ProvideErrorMetadata) -> bool {
+    error.code() == Some("InvalidCommandId")
+}
+
+fn command(command: types::Command) -> Result<Command, CallError> {
+    let odd = |what| odd_answer("ListCommands", what);
+    Ok(Command {
+        id: command
+            .command_id
+            .as_deref()
+            .and_then(|id| CommandId::parse(id).ok())
+            .ok_or_else(|| odd("a command without a readable CommandId"))?,
+        requested_at: command
+            .requested_date_time
+            .and_then(timestamp)
+            .ok_or_else(|| odd("a command without RequestedDateTime"))?,
+        status: Status::parse(command.status.as_ref().map_or("", types::CommandStatus::as_str)),
+        status_details: details(command.status_details.as_deref(), command.status.as_ref()),
+        target_count: count(command.target_count),
+        completed_count: count(command.completed_count),
+        error_count: count(command.error_count),
+        delivery_timed_out_count: count(command.delivery_timed_out_count),
+        callback: Callback::from_parameters(&command.parameters.unwrap_or_default()),
+        document_name: command.document_name.unwrap_or_default(),
+    })
+}
+
+fn invocation(invocation: types::CommandInvocation) -> Result<Invocation, CallError> {
+    let instance_id = invocation.instance_id.as_deref().unwrap_or_default();
+    Ok(Invocation {
+        instance_id: InstanceId::parse(instance_id)
+            .map_err(|error| odd_answer("ListCommandInvocations", &error.to_string()))?,
+        status: Status::parse(
+            invocation.status.as_ref().map_or("", types::CommandInvocationStatus::as_str),
+        ),
+        status_details: details(invocation.status_details.as_deref(), invocation.status.as_ref()),
+        plugins: invocation.command_plugins.unwrap_or_default().into_iter().map(plugin).collect(),
+        standard_output_url: invocation.standard_output_url.unwrap_or_default(),
+        standard_error_url: invocation.standard_error_url.unwrap_or_default(),
+    })
+}
+
+fn plugin(plugin: types::CommandPlugin) -> Plugin {
+    Plugin {
+        status_details: details(plugin.status_details.as_deref(), plugin.status.as_ref()),
+        response_code: Some(plugin.response_code),
+        started_at: plugin.response_start_date_time.and_then(timestamp),
+        ended_at: plugin.response_finish_date_time.and_then(timestamp),
+        output: Output::from_listing(plugin.output.as_deref().unwrap_or_default()),
+        name: plugin.name.unwrap_or_default(),
+    }
+}
+
+/// The details; or the status where there are none.
+fn details<S: AsRef<str>>(details: Option<&str>, status: Option<&S>) -> StatusDetails {
+    let text = details.filter(|text| !text.is_empty());
+    StatusDetails::parse(text.or_else(|| status.map(AsRef::as_ref)).unwrap_or_default())
+}
+
+fn timestamp(time: DateTime) -> Option<Timestamp> {
+    Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
+}
+
+fn count(count: i32) -> u32 {
+    u32::try_from(count).unwrap_or(0)
+}

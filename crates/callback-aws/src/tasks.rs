@@ -1,0 +1,57 @@
+//! [`Tasks`] over Step Functions.
+
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::config::http::HttpResponse;
+use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
+use callback::ports::{CallError, Delivery};
+use callback::{TaskToken, Tasks};
+
+use crate::call_error::call_error;
+
+/// The tasks that wait, over the Step Functions API.
+#[derive(Debug, Clone)]
+pub struct StepFunctions {
+    client: Client,
+}
+
+impl StepFunctions {
+    /// Uses this client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+impl Tasks for StepFunctions {
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery, CallError> {
+        let request = self.client.send_task_success().task_token(token.expose()).output(output);
+        delivery("SendTaskSuccess", request.send().await)
+    }
+
+    async fn fail(
+        &self,
+        token: &TaskToken,
+        error: &str,
+        cause: &str,
+    ) -> Result<Delivery, CallError> {
+        let request =
+            self.client.send_task_failure().task_token(token.expose()).error(error).cause(cause);
+        delivery("SendTaskFailure", request.send().await)
+    }
+}
+
+/// What became of an answer. Codes that no retry mends are values.
+fn delivery<T, E>(
+    operation: &'static str,
+    answer: Result<T, SdkError<E, HttpResponse>>,
+) -> Result<Delivery, CallError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let Err(error) = answer else { return Ok(Delivery::Accepted) };
+    match error.code() {
+        Some("TaskTimedOut" | "TaskDoesNotExist") => Ok(Delivery::AlreadyClosed),
+        Some("InvalidToken") => Ok(Delivery::TokenRejected),
+        Some("InvalidOutput") => Ok(Delivery::OutputRejected),
+        _ => Err(call_error(operation, &error)),
+    }
+}
