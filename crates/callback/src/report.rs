@@ -123,25 +123,30 @@ impl<'a> Report<'a> {
 
     /// Leaves out what does not fit into `bytes_max`, in the order of the module documentation.
     fn fit(&mut self, bytes_max: usize) {
-        let budget = bytes_max.saturating_sub(self.frame_bytes());
+        let budget = self.entries_budget(bytes_max, 0);
         if self.entries_bytes() <= budget {
             return;
         }
         self.cut_texts(true, 0, budget);
         self.cut_texts(false, FAILED_TEXT_BYTES_KEPT, budget);
+        if self.entries_bytes() <= budget {
+            return;
+        }
+        let budget = self.entries_budget(bytes_max, self.invocations.len());
         self.drop_entries(true, budget);
         self.cut_texts(false, 0, budget);
         self.drop_entries(false, budget);
     }
 
-    /// Bytes of JSON around the entries, with room for every digit of `InvocationsOmitted`.
-    fn frame_bytes(&mut self) -> usize {
+    /// Bytes of JSON that the entries may take, when up to `omitted_max` of them are left out.
+    fn entries_budget(&mut self, bytes_max: usize, omitted_max: usize) -> usize {
         let entries = std::mem::take(&mut self.invocations);
-        self.invocations_omitted = entries.len();
-        let bytes = self.to_json().len();
+        self.invocations_omitted = omitted_max;
+        let around_bytes = self.to_json().len();
         self.invocations_omitted = 0;
         self.invocations = entries;
-        bytes
+        // Each entry counts a comma, and the last one has none.
+        bytes_max.saturating_add(1).saturating_sub(around_bytes)
     }
 
     fn entries_bytes(&self) -> usize {
@@ -200,8 +205,8 @@ impl<'a> Entry<'a> {
             succeeded: invocation.status_details == StatusDetails::Success,
             frame_bytes: 0,
         };
-        // One more for the comma between two entries, one more in case `true` becomes `false`.
-        entry.frame_bytes = 2 + serde_json::to_string(&entry)
+        // One more for the comma between two entries.
+        entry.frame_bytes = 1 + serde_json::to_string(&entry)
             .expect("an entry of strings and numbers is serializable")
             .len();
         entry.standard_output_content =
@@ -223,6 +228,8 @@ impl<'a> Entry<'a> {
             let kept = prefix_within(text, cap);
             if kept < text.len() {
                 text.truncate(kept);
+                // `true` is a byte shorter than `false`.
+                self.frame_bytes -= usize::from(!self.output_truncated);
                 self.output_truncated = true;
             }
         }

@@ -1,5 +1,7 @@
 //! Has the command ended, and was it a success? Pure: the same reads give the same verdict.
 
+use std::collections::HashSet;
+
 use crate::command::{Command, Invocation, StatusDetails, has_ended};
 
 /// What the reads of a command say.
@@ -48,8 +50,10 @@ fn is_success_everywhere(command: &Command, invocations: &[Invocation]) -> bool 
         && invocations.iter().all(|invocation| invocation.status_details == StatusDetails::Success)
 }
 
+/// Counts nodes, not invocations: a page that moved between two reads can bring a node twice.
 fn is_seen_everywhere(command: &Command, invocations: &[Invocation]) -> bool {
-    usize::try_from(command.target_count).is_ok_and(|targets| targets == invocations.len())
+    let nodes: HashSet<_> = invocations.iter().map(|invocation| &invocation.instance_id).collect();
+    usize::try_from(command.target_count).is_ok_and(|targets| targets == nodes.len())
         && invocations
             .iter()
             .all(|invocation| has_ended(&invocation.status, &invocation.status_details))
