@@ -1,0 +1,219 @@
+//! The events that EventBridge sends, read tolerantly: what is not needed may have any shape.
+//!
+//! Of an event of Run Command only the command id is used, and the status as a hint that the
+//! command has ended. The documentation, its samples and production differ on the other fields
+//! (`parameters` is an object, a string of JSON, or absent), so they are not read.
+
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use callback::command::{Status, StatusDetails};
+use callback::id::InvalidId;
+use callback::{CommandId, Hint};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// `source` of the events of Run Command.
+const RUN_COMMAND_SOURCE: &str = "aws.ssm";
+/// `detail-type` of an event about a whole command.
+const COMMAND_DETAIL_TYPE: &str = "EC2 Command Status-change Notification";
+/// `detail-type` of an event about a command on one node.
+const INVOCATION_DETAIL_TYPE: &str = "EC2 Command Invocation Status-change Notification";
+/// The longest part of an event that is quoted in an error, in characters.
+const QUOTED_CHARS_MAX: usize = 64;
+
+/// A command's status changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandChange {
+    /// The command.
+    pub command_id: CommandId,
+    /// Whether the event says that the command has ended.
+    pub hint: Hint,
+    /// When EventBridge took the event, to the second.
+    pub occurred_at: Option<Timestamp>,
+}
+
+/// An event that is none of those that the function takes. Values are quoted only where an event
+/// cannot hold a task token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEvent {
+    /// A field is missing or has another type.
+    #[error("event field `{field}`: {problem}")]
+    Malformed {
+        /// The path of the field.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An event of another kind.
+    #[error("event `{detail_type}` from `{source_name}`, wanted is {wanted}")]
+    Unexpected {
+        /// The `detail-type` that came.
+        detail_type: String,
+        /// The `source` that came.
+        source_name: String,
+        /// What the function takes.
+        wanted: &'static str,
+    },
+    /// The command id is none.
+    #[error("event field `detail.command-id`: {0}")]
+    CommandId(#[source] InvalidId),
+}
+
+impl CommandChange {
+    /// Reads an event of Run Command about a command or about one of its invocations.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEvent`] names the field, what came and what was wanted.
+    pub fn parse(json: &str) -> Result<Self, InvalidEvent> {
+        let event = envelope(json)?;
+        let is_command = event.detail_type == COMMAND_DETAIL_TYPE;
+        let is_invocation = event.detail_type == INVOCATION_DETAIL_TYPE;
+        if event.source != RUN_COMMAND_SOURCE || !(is_command || is_invocation) {
+            return Err(InvalidEvent::Unexpected {
+                detail_type: quoted(&event.detail_type),
+                source_name: quoted(&event.source),
+                wanted: "a status change of a command or of an invocation from `aws.ssm`",
+            });
+        }
+        let command_id = text_field(&event.detail, "command-id")?;
+        // One node that has ended says nothing of the others.
+        let says_ended =
+            is_command && event.detail.get("status").and_then(Value::as_str).is_some_and(is_end);
+        Ok(Self {
+            command_id: CommandId::parse(command_id).map_err(InvalidEvent::CommandId)?,
+            hint: if says_ended { Hint::Ended } else { Hint::Changed },
+            occurred_at: event
+                .time
+                .and_then(|time| Timestamp::from_millisecond(time.timestamp_millis()).ok()),
+        })
+    }
+}
+
+/// Whether a status of an event says that the command has ended. Events use the words of `Status`;
+/// words of `StatusDetails` may occur.
+fn is_end(status: &str) -> bool {
+    Status::parse(status).has_ended() == Some(true)
+        || StatusDetails::parse(status).has_ended() == Some(true)
+}
+
+fn envelope(json: &str) -> Result<EventBridgeEvent, InvalidEvent> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let message = error.inner().to_string();
+        InvalidEvent::Malformed {
+            field: quoted(&error.path().to_string()),
+            // Any other message may quote the event.
+            problem: match message.split_once(" at line ") {
+                Some((missing, _)) if missing.starts_with("missing field") => missing.to_owned(),
+                _ => "not of the type that EventBridge sends".to_owned(),
+            },
+        }
+    })
+}
+
+fn text_field<'a>(detail: &'a Value, name: &str) -> Result<&'a str, InvalidEvent> {
+    let problem = match detail.get(name) {
+        Some(Value::String(text)) => return Ok(text),
+        None => "missing",
+        Some(Value::Null) => "null, wanted is a text",
+        Some(Value::Bool(_)) => "a truth value, wanted is a text",
+        Some(Value::Number(_)) => "a number, wanted is a text",
+        Some(Value::Array(_)) => "a list, wanted is a text",
+        Some(Value::Object(_)) => "an object, wanted is a text",
+    };
+    Err(InvalidEvent::Malformed { field: format!("detail.{name}"), problem: problem.to_owned() })
+}
+
+fn quoted(text: &str) -> String {
+    text.chars().take(QUOTED_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0b8ef9e2-1b2c-4d3e-8f4a-5b6c7d8e9f00";
+
+    fn event(detail_type: &str, detail: &str) -> String {
+        format!(
+            r#"{{"source":"aws.ssm","detail-type":"{detail_type}","time":"2026-11-22T10:00:00Z","detail":{detail}}}"#
+        )
+    }
+
+    fn command(detail: &str) -> Result<CommandChange, InvalidEvent> {
+        CommandChange::parse(&event(COMMAND_DETAIL_TYPE, detail))
+    }
+
+    fn problem(json: &str) -> String {
+        CommandChange::parse(json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_end_is_told_by_any_word_for_it() {
+        for (status, hint) in [
+            (r#""Success""#, Hint::Ended),
+            (r#""Canceled""#, Hint::Ended),
+            (r#""TimedOut""#, Hint::Ended),
+            (r#""Delivery Timed Out""#, Hint::Ended),
+            (r#""InProgress""#, Hint::Changed),
+            (r#""Melted""#, Hint::Changed),
+            ("17", Hint::Changed),
+            ("null", Hint::Changed),
+        ] {
+            let change = command(&format!(r#"{{"command-id":"{ID}","status":{status}}}"#)).unwrap();
+            assert_eq!(change.hint, hint, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_one_invocation_is_not_the_end_of_the_command() {
+        let detail = format!(r#"{{"command-id":"{ID}","status":"Success"}}"#);
+        let change = CommandChange::parse(&event(INVOCATION_DETAIL_TYPE, &detail)).unwrap();
+        assert_eq!(change.hint, Hint::Changed);
+    }
+
+    #[test]
+    fn parameters_may_have_any_shape() {
+        for parameters in
+            [r#""{\"commands\":[\"id\"]}""#, r#"{"commands":["id"]}"#, "null", "[]", "1"]
+        {
+            let detail = format!(r#"{{"command-id":"{ID}","parameters":{parameters},"new":{{}}}}"#);
+            assert_eq!(command(&detail).unwrap().command_id.as_str(), ID);
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_what_came() {
+        let other = event("EC2 Instance State-change Notification", "{}");
+        let problems = [
+            problem(&event(COMMAND_DETAIL_TYPE, "{}")),
+            problem(&event(COMMAND_DETAIL_TYPE, r#"{"command-id":7}"#)),
+            problem(&event(COMMAND_DETAIL_TYPE, r#"{"command-id":"x"}"#)),
+            problem(&event(COMMAND_DETAIL_TYPE, r#""text""#)),
+            problem(&other),
+            problem("{}"),
+            problem("[]"),
+            problem(r#"{"source":"aws.ssm","detail-type":5,"detail":{}}"#),
+        ];
+        insta::assert_snapshot!(problems.join("\n"));
+    }
+
+    #[test]
+    fn an_error_quotes_nothing_that_could_be_a_token() {
+        for json in [
+            r#"{"source":"aws.ssm","detail-type":{"taskToken":"SECRET"},"detail":{}}"#,
+            r#""SECRET""#,
+            r#"{"source":"aws.ssm","detail-type":"EC2 Command Status-change Notification","detail":"SECRET"}"#,
+            r#"{"source":"aws.ssm","detail-type":"EC2 Command Status-change Notification","time":"SECRET","detail":{}}"#,
+        ] {
+            let error = CommandChange::parse(json).unwrap_err();
+            assert!(!error.to_string().contains("SECRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused() {
+        let json = event(COMMAND_DETAIL_TYPE, &"[".repeat(200_000));
+        assert!(CommandChange::parse(&json).is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! What Lambda is told when an invocation fails: a stable word for the error and one line.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use callback::SettleError;
+use lambda_runtime::Diagnostic;
+
+use crate::event::InvalidEvent;
+
+/// Why an invocation failed. Lambda tries an event again, and then keeps it in the queue for
+/// failures.
+#[derive(Debug, thiserror::Error)]
+pub enum InvocationError {
+    /// The event is none that the function takes.
+    #[error("reading the event")]
+    InvalidEvent(#[from] InvalidEvent),
+    /// The command could not be settled.
+    #[error("settling the command")]
+    Settle(#[from] SettleError),
+}
+
+impl InvocationError {
+    /// One word that names the operation that failed: Lambda's `errorType`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidEvent(_) => "InvalidEvent",
+            Self::Settle(error) => error.name(),
+        }
+    }
+
+    /// The error and everything that caused it, in one line.
+    pub fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut source = self.source();
+        while let Some(error) = source {
+            write!(line, ": {error}").expect("writing to a string does not fail");
+            source = error.source();
+        }
+        line
+    }
+}
+
+impl From<InvocationError> for Diagnostic {
+    fn from(error: InvocationError) -> Self {
+        Self { error_type: error.name().to_owned(), error_message: error.chain() }
+    }
+}

@@ -1,0 +1,112 @@
+//! The function `relay`: an event of Run Command comes in, the task of its command is answered.
+
+use std::time::Instant;
+
+use callback::{Outcome, RunCommand, Tasks, settle};
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::{error, info, warn};
+
+use crate::event::CommandChange;
+use crate::invocation_error::InvocationError;
+use crate::metrics::RelayMetrics;
+
+/// The function with its ports. Made once per process.
+#[derive(Debug)]
+pub struct Relay<R, T> {
+    run_command: R,
+    tasks: T,
+    function_name: String,
+}
+
+/// What an invocation returns. Nobody waits for it but a person with `cargo lambda invoke`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RelayResponse {
+    /// The command.
+    pub command_id: String,
+    /// What became of its callback: [`Outcome::name`].
+    pub outcome: &'static str,
+}
+
+impl<R: RunCommand, T: Tasks> Relay<R, T> {
+    /// Uses these ports. `function_name` becomes a metric dimension.
+    pub fn new(run_command: R, tasks: T, function_name: String) -> Self {
+        Self { run_command, tasks, function_name }
+    }
+
+    /// Settles the command of one event; logs and counts what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvocationError`] when the event is none of Run Command's, or when the command could not
+    /// be settled now. Lambda then tries the event again.
+    pub async fn handle(
+        &self,
+        event_json: &str,
+        request_id: &str,
+    ) -> Result<RelayResponse, InvocationError> {
+        let started = Instant::now();
+        let change = CommandChange::parse(event_json);
+        let result = match &change {
+            Ok(change) => settle(&self.run_command, &self.tasks, &change.command_id, change.hint)
+                .await
+                .map_err(InvocationError::from),
+            Err(invalid) => Err(invalid.clone().into()),
+        };
+        let settle_duration_ms = millis(started.elapsed().as_millis());
+        let now = Timestamp::now();
+        let change = change.ok();
+        let command_id = change.as_ref().map(|change| change.command_id.as_str());
+        let event_to_answer_ms = change
+            .as_ref()
+            .and_then(|change| change.occurred_at)
+            .map(|occurred_at| millis(now.duration_since(occurred_at).as_millis()));
+
+        let outcome = match &result {
+            Ok(outcome) => outcome.name(),
+            Err(error) => error.name(),
+        };
+        match &result {
+            Ok(Outcome::TokenRejected) => {
+                warn!(command_id, outcome, settle_duration_ms, event_to_answer_ms, "settled");
+            }
+            Ok(_) => {
+                info!(command_id, outcome, settle_duration_ms, event_to_answer_ms, "settled");
+            }
+            Err(error) => {
+                error!(
+                    command_id,
+                    outcome,
+                    settle_duration_ms,
+                    error = error.chain(),
+                    "not settled"
+                );
+            }
+        }
+        let metrics = RelayMetrics {
+            function_name: &self.function_name,
+            outcome,
+            settled: 1,
+            event_to_answer: event_to_answer_ms,
+            settle_duration: settle_duration_ms,
+            command_id,
+            request_id,
+        };
+        // A task that has been answered is not answered again for the sake of a metric.
+        if let Err(error) = metrics.emit(now) {
+            error!(%error, "metrics are not written");
+        }
+        result.map(|outcome| RelayResponse {
+            command_id: command_id.unwrap_or_default().to_owned(),
+            outcome: outcome.name(),
+        })
+    }
+}
+
+fn millis<N>(millis: N) -> u64
+where
+    u64: TryFrom<N>,
+{
+    u64::try_from(millis).unwrap_or_default()
+}
