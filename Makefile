@@ -1,0 +1,111 @@
+# What one can do with this project. `make` alone prints the list.
+# Needs GNU make, cargo, a C compiler and Python 3.11; everything else is installed below target/.
+
+PORT ?= 5000
+EVENT ?= command-success
+ARCH ?= arm64
+# More for the sandbox's command line, such as ARGS="--nodes 5".
+ARGS ?=
+
+VENV := target/venv
+PYTHON := $(VENV)/bin/python
+# cargo-lambda and the compiler that it uses for other machines are Python packages.
+WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := target/tools/bin/cargo-deny
+SANDBOX := cargo run --quiet --locked --package sandbox --bin sandbox --
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+say = @echo "==> $(1)"
+# One sentence for what is missing, and how to get it.
+need = @command -v $(1) >/dev/null 2>&1 || { echo "$(1) is missing: $(2)." >&2; exit 1; }
+
+.PHONY: help
+help: ## Print this list
+	@echo "Targets:"
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+
+.PHONY: demo
+demo: binaries sandbox-venv ## Run four commands through state machines, and show what comes of them
+	$(call say,running the demo)
+	@$(SANDBOX) demo --python $(PYTHON) $(ARGS)
+
+.PHONY: up
+up: binaries sandbox-venv ## Run the sandbox with the stack in it until Ctrl-C (PORT=5000, ARGS=…)
+	$(call say,starting the sandbox on port $(PORT))
+	@$(SANDBOX) up --port $(PORT) --python $(PYTHON) $(ARGS)
+
+.PHONY: test
+test: binaries sandbox-venv tests-venv ## Run all tests
+	$(call say,running the tests)
+	SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --workspace
+
+.PHONY: lint
+lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licences and sources
+	$(call say,checking the format)
+	cargo fmt --all --check
+	$(call say,running clippy)
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(call say,checking the template)
+	$(VENV)/bin/cfn-lint --template infra/template.yaml
+	$(call say,checking dependencies)
+	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
+
+.PHONY: build
+build: architecture toolchain tests-venv ## Build the functions for Lambda (ARCH=arm64 or x86_64)
+	$(call say,building for $(ARCH))
+	$(WITH_VENV) cargo lambda build --locked --release $(LAMBDA_TARGET) --package functions
+	@ls -l target/lambda/*/bootstrap
+
+.PHONY: watch
+watch: toolchain tests-venv ## Run the functions under cargo lambda, against `make up` (PORT=5000)
+	$(WITH_VENV) AWS_ENDPOINT_URL="$${AWS_ENDPOINT_URL:-http://127.0.0.1:$(PORT)}" \
+	  AWS_REGION="$${AWS_REGION:-us-east-1}" AWS_ACCESS_KEY_ID="$${AWS_ACCESS_KEY_ID:-sandbox}" \
+	  AWS_SECRET_ACCESS_KEY="$${AWS_SECRET_ACCESS_KEY:-sandbox}" \
+	  cargo lambda watch --invoke-address 127.0.0.1 --package functions
+
+.PHONY: invoke
+invoke: events/$(EVENT).json toolchain tests-venv ## Send an event to the relay that `make watch` runs (EVENT=command-success)
+	$(WITH_VENV) cargo lambda invoke relay --data-file events/$(EVENT).json
+
+.PHONY: venv
+venv: sandbox-venv tests-venv ## Install the Python tools, all pinned, into target/venv
+
+# ---- What the targets above stand on -------------------------------------------------------------
+
+LAMBDA_TARGET := $(if $(filter arm64,$(ARCH)),--arm64)$(if $(filter x86_64,$(ARCH)),--x86-64)
+
+.PHONY: architecture
+architecture:
+	@test -n "$(LAMBDA_TARGET)" || { echo "ARCH is $(ARCH), and must be arm64 or x86_64." >&2; exit 1; }
+
+.PHONY: toolchain
+toolchain:
+	$(call need,cargo,install Rust with rustup)
+	$(call need,cc,install a C compiler such as gcc or clang)
+
+.PHONY: binaries
+binaries: toolchain
+	$(call say,building the functions and the sandbox)
+	@cargo build --locked --workspace --bins
+
+.PHONY: sandbox-venv
+sandbox-venv: python
+	@python3 tests/make_venv.py $(VENV) crates/sandbox/requirements.txt
+
+.PHONY: tests-venv
+tests-venv: python
+	@python3 tests/make_venv.py $(VENV) crates/sandbox/requirements.txt tests/requirements.txt
+
+.PHONY: python
+python:
+	$(call need,python3,install Python 3.11 or newer)
+
+$(CARGO_DENY): | toolchain
+	$(call say,installing cargo-deny $(CARGO_DENY_VERSION))
+	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root target/tools cargo-deny
+
+events/%.json:
+	@echo "there is no events/$*.json: EVENT is one of $(sort $(basename $(notdir $(wildcard events/*.json))))." >&2; exit 1
