@@ -1,0 +1,247 @@
+//! The parameters that a document declares, and what it takes for them.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    api_error::ApiError,
+    interpolation::{Values, as_text},
+};
+
+/// The parameters of a `SendCommand` request: every value is a list of texts.
+pub(super) type Given = BTreeMap<String, Vec<String>>;
+
+/// One entry of a document's `parameters`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Declaration {
+    r#type: Kind,
+    default: Option<Value>,
+    allowed_pattern: Option<String>,
+    #[serde(default)]
+    allowed_values: Vec<Value>,
+    min_chars: Option<usize>,
+    max_chars: Option<usize>,
+    min_items: Option<usize>,
+    max_items: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum Kind {
+    String,
+    StringList,
+    Boolean,
+    Integer,
+    MapList,
+    StringMap,
+}
+
+/// A parameter that a document declares.
+#[derive(Debug, Clone)]
+pub(super) struct Parameter {
+    declaration: Declaration,
+    pattern: Option<Regex>,
+}
+
+impl Parameter {
+    /// Reads one entry of a document's `parameters`. The error says what is wrong with it.
+    pub(super) fn parse(content: &Value) -> Result<Parameter, String> {
+        let declaration = Declaration::deserialize(content).map_err(|error| error.to_string())?;
+        let pattern = match &declaration.allowed_pattern {
+            None => None,
+            Some(pattern) => {
+                let whole = format!("^(?:{pattern})$");
+                Some(Regex::new(&whole).map_err(|_| format!("bad allowedPattern {pattern}"))?)
+            }
+        };
+        Ok(Parameter { declaration, pattern })
+    }
+
+    /// The value that steps see for the given texts. The error says what was wanted.
+    fn value(&self, texts: &[String]) -> Result<Value, String> {
+        for text in texts {
+            self.check_text(text)?;
+        }
+        match self.declaration.r#type {
+            Kind::StringList => {
+                self.check_items(texts.len())?;
+                Ok(texts.into())
+            }
+            Kind::MapList => {
+                self.check_items(texts.len())?;
+                texts.iter().map(|text| parse_map(text)).collect()
+            }
+            Kind::String => Ok(only(texts)?.into()),
+            Kind::StringMap => parse_map(only(texts)?),
+            Kind::Boolean => {
+                let text = only(texts)?.to_ascii_lowercase();
+                text.parse::<bool>().map(Value::Bool).map_err(|_| "must be true or false".into())
+            }
+            Kind::Integer => {
+                let text = only(texts)?;
+                text.parse::<i64>().map(Value::from).map_err(|_| "must be an integer".into())
+            }
+        }
+    }
+
+    fn check_text(&self, text: &str) -> Result<(), String> {
+        let Declaration { allowed_pattern, allowed_values, min_chars, max_chars, .. } =
+            &self.declaration;
+        if let (Some(pattern), Some(written)) = (&self.pattern, allowed_pattern)
+            && !pattern.is_match(text)
+        {
+            return Err(format!("must match the pattern {written}"));
+        }
+        let is_allowed = |allowed: &Value| as_text(allowed) == text;
+        if !allowed_values.is_empty() && !allowed_values.iter().any(is_allowed) {
+            return Err(format!("must be one of {}", Value::from(allowed_values.clone())));
+        }
+        let chars = text.chars().count();
+        if let Some(min) = min_chars.filter(|min| chars < *min) {
+            return Err(format!("must have at least {min} characters, has {chars}"));
+        }
+        if let Some(max) = max_chars.filter(|max| chars > *max) {
+            return Err(format!("must have at most {max} characters, has {chars}"));
+        }
+        Ok(())
+    }
+
+    fn check_items(&self, items: usize) -> Result<(), String> {
+        if let Some(min) = self.declaration.min_items.filter(|min| items < *min) {
+            return Err(format!("must have at least {min} items, has {items}"));
+        }
+        if let Some(max) = self.declaration.max_items.filter(|max| items > *max) {
+            return Err(format!("must have at most {max} items, has {items}"));
+        }
+        Ok(())
+    }
+}
+
+fn only(texts: &[String]) -> Result<&str, String> {
+    match texts {
+        [text] => Ok(text),
+        _ => Err(format!("must have exactly one value, has {}", texts.len())),
+    }
+}
+
+fn parse_map(text: &str) -> Result<Value, String> {
+    serde_json::from_str::<Map<String, Value>>(text)
+        .map(Value::Object)
+        .map_err(|_| "must be a JSON object".to_owned())
+}
+
+/// The values that the steps of `document` see for the `given` parameters.
+///
+/// # Errors
+///
+/// `InvalidParameters`, if one is unknown, missing, or not as the document declares it. The
+/// message never repeats a value, because one of them may be a task token.
+pub(super) fn bind(
+    document: &str,
+    declared: &BTreeMap<String, Parameter>,
+    given: &Given,
+) -> Result<Values, ApiError> {
+    if let Some(unknown) = given.keys().find(|name| !declared.contains_key(*name)) {
+        return Err(invalid(document, unknown, "is not declared by the document"));
+    }
+    let mut values = Values::new();
+    for (name, parameter) in declared {
+        let value = match (given.get(name), &parameter.declaration.default) {
+            (Some(texts), _) => {
+                parameter.value(texts).map_err(|wanted| invalid(document, name, &wanted))?
+            }
+            (None, Some(default)) => default.clone(),
+            (None, None) => return Err(invalid(document, name, "is required, and missing")),
+        };
+        values.insert(name.clone(), value);
+    }
+    Ok(values)
+}
+
+fn invalid(document: &str, parameter: &str, wanted: &str) -> ApiError {
+    ApiError::refused(
+        "InvalidParameters",
+        format!("Parameter {parameter} of document {document} {wanted}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn bound(declared: Value, given: Value) -> Result<Values, ApiError> {
+        let declared: BTreeMap<String, Value> = serde_json::from_value(declared).unwrap();
+        let declared = declared
+            .into_iter()
+            .map(|(name, content)| (name, Parameter::parse(&content).unwrap()))
+            .collect();
+        bind("Doc", &declared, &serde_json::from_value(given).unwrap())
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
+    fn check_refused(declaration: Value, texts: Value, wanted: &str) {
+        let error = bound(json!({"p": declaration}), json!({"p": texts})).unwrap_err();
+        assert_eq!(error.code, "InvalidParameters");
+        assert_eq!(error.message, format!("Parameter p of document Doc {wanted}"));
+    }
+
+    #[test]
+    fn every_type_becomes_what_steps_see() {
+        let declared = json!({
+            "text": {"type": "String"}, "list": {"type": "StringList"},
+            "flag": {"type": "Boolean"}, "number": {"type": "Integer"},
+            "map": {"type": "StringMap"}, "maps": {"type": "MapList"},
+            "absent": {"type": "String", "default": "d"},
+        });
+        let given = json!({
+            "text": ["t"], "list": ["a", "b"], "flag": ["True"], "number": ["-3"],
+            "map": [r#"{"k":["v"]}"#], "maps": [r#"{"a":1}"#, r#"{"b":2}"#],
+        });
+        let expected = json!({
+            "text": "t", "list": ["a", "b"], "flag": true, "number": -3,
+            "map": {"k": ["v"]}, "maps": [{"a": 1}, {"b": 2}], "absent": "d",
+        });
+        assert_eq!(serde_json::to_value(bound(declared, given).unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn refuses_what_the_declaration_does_not_allow() {
+        let pattern = json!({"type": "String", "allowedPattern": "a|ab"});
+        check_refused(pattern.clone(), json!(["abc"]), "must match the pattern a|ab");
+        assert!(bound(json!({"p": pattern}), json!({"p": ["ab"]})).is_ok());
+        let values = json!({"type": "String", "allowedValues": ["Fail", "Report"]});
+        check_refused(values, json!(["fail"]), r#"must be one of ["Fail","Report"]"#);
+        let chars = json!({"type": "String", "minChars": 2, "maxChars": 3});
+        check_refused(chars.clone(), json!(["ä"]), "must have at least 2 characters, has 1");
+        check_refused(chars, json!(["1234"]), "must have at most 3 characters, has 4");
+        let items = json!({"type": "StringList", "minItems": 1, "maxItems": 1});
+        check_refused(items.clone(), json!([]), "must have at least 1 items, has 0");
+        check_refused(items, json!(["a", "b"]), "must have at most 1 items, has 2");
+        let text = json!({"type": "String"});
+        check_refused(text, json!(["a", "b"]), "must have exactly one value, has 2");
+        check_refused(json!({"type": "Integer"}), json!(["x"]), "must be an integer");
+        check_refused(json!({"type": "Boolean"}), json!(["x"]), "must be true or false");
+        check_refused(json!({"type": "StringMap"}), json!(["[]"]), "must be a JSON object");
+    }
+
+    #[test]
+    fn refuses_unknown_and_missing_parameters() {
+        let declared = json!({"p": {"type": "String"}});
+        let unknown = bound(declared.clone(), json!({"p": ["x"], "q": ["y"]})).unwrap_err();
+        assert_eq!(unknown.message, "Parameter q of document Doc is not declared by the document");
+        let missing = bound(declared, json!({})).unwrap_err();
+        assert_eq!(missing.message, "Parameter p of document Doc is required, and missing");
+    }
+
+    #[test]
+    fn a_declaration_that_cannot_be_read_is_an_error() {
+        assert!(Parameter::parse(&json!({"type": "Text"})).is_err());
+        let bad = Parameter::parse(&json!({"type": "String", "allowedPattern": "("})).unwrap_err();
+        assert_eq!(bad, "bad allowedPattern (");
+    }
+}
