@@ -1,0 +1,452 @@
+"""Starts moto, the part of the sandbox that is not its own, with its known quirks corrected.
+
+    MOTO_PORT=5000 python moto_launcher.py --port 5001
+
+MOTO_PORT is the port of the sandbox, so that state machines call every service through it.
+Each function `correct_...` says what AWS does. `moto_quirks_test.py` shows that moto by itself
+still does otherwise: when one of its tests fails, that correction has become superfluous.
+"""
+
+import argparse
+import json
+import os
+import queue
+import sys
+import threading
+import uuid
+
+import moto.server
+from moto.awslambda.models import EventInvokeConfig, LambdaBackend, LambdaFunction
+from moto.awslambda.utils import get_backend as lambda_backend
+from moto.cloudformation.parsing import ResourceMap
+from moto.core.common_models import CloudFormationModel
+from moto.core.config import default_user_config
+from moto.core.exceptions import AWSError
+from moto.core.responses import ActionResult, EmptyResult
+from moto.core.utils import unix_time
+from moto.events.models import EventPattern, EventPatternParser
+from moto.events.responses import EventsHandler
+from moto.moto_api._internal import urls as moto_api_urls
+from moto.stepfunctions import models as states_models
+from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_aws_sdk as sdk_task,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import (
+    ResourceCondition,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
+    StateTaskServiceCallback,
+)
+from moto.stepfunctions.parser.asl.eval.callback.callback import (
+    CallbackEndpoint,
+    CallbackOutcomeFailure,
+    CallbackOutcomeSuccess,
+)
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramRunning, ProgramStopped
+from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend.execution import (
+    BaseExecutionWorkerCommunication,
+    Execution,
+)
+from moto.stepfunctions.parser.models import (
+    StepFunctionsParserBackend,
+    stepfunctions_parser_backends,
+)
+from moto.stepfunctions.responses import StepFunctionResponse
+
+# Limits of the Step Functions API.
+OUTPUT_BYTES_MAX = 262_144
+CAUSE_CHARACTERS_MAX = 32_768
+ERROR_CHARACTERS_MAX = 256
+
+
+def refuse(code, message):
+    raise AWSError(message, code, 400)
+
+
+# --- Step Functions: tokens and callbacks ---------------------------------------------------------
+
+# The endpoint of every token that was ever issued, so that a closed task is told from garbage.
+ISSUED = {}
+ANSWERING = threading.Lock()
+
+
+def answer(token, act):
+    """Acts on the task that waits for this token. Only the first answer finds it open."""
+    endpoint = ISSUED.get(token)
+    if endpoint is None:
+        refuse("InvalidToken", "Invalid Token: 'Invalid token'")
+    with ANSWERING:
+        if endpoint.closed or not endpoint.environment.is_running():
+            refuse("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+        act(endpoint)
+
+
+def close(endpoint):
+    with ANSWERING:
+        endpoint.closed = True
+    endpoint.interrupt_all()
+
+
+def correct_callbacks():
+    """AWS: a token that was issued and whose task is closed is answered with TaskTimedOut, and only
+    garbage with InvalidToken; a task is closed by its first answer. A heartbeat is accepted by a
+    task without HeartbeatSeconds, and does nothing. The cause of SendTaskFailure is kept. Output,
+    error and cause have limits."""
+
+    def send_task_success(self, task_token, outcome):
+        if len(outcome.encode()) > OUTPUT_BYTES_MAX:
+            refuse("InvalidOutput", f"Invalid Output: longer than {OUTPUT_BYTES_MAX} bytes")
+        try:
+            json.loads(outcome)
+        except ValueError:
+            refuse("InvalidOutput", "Invalid Output: not JSON")
+        deliver(CallbackOutcomeSuccess(callback_id=task_token, output=outcome))
+
+    def send_task_failure(self, task_token, error=None, cause=None):
+        for name, value, most in (
+            ("error", error, ERROR_CHARACTERS_MAX),
+            ("cause", cause, CAUSE_CHARACTERS_MAX),
+        ):
+            if value is not None and len(value) > most:
+                refuse(
+                    "ValidationException",
+                    f"1 validation error detected: Value at '{name}' failed to satisfy "
+                    f"constraint: Member must have length less than or equal to {most}",
+                )
+        deliver(CallbackOutcomeFailure(callback_id=task_token, error=error, cause=cause))
+
+    def deliver(outcome):
+        def act(endpoint):
+            endpoint.closed = True
+            endpoint.notify(outcome)
+
+        answer(outcome.callback_id, act)
+
+    def send_task_heartbeat(self, task_token):
+        answer(task_token, lambda endpoint: endpoint.notify_heartbeat())
+
+    def response_send_task_failure(self):
+        self.stepfunction_backend.send_task_failure(
+            self._get_param("taskToken"), self._get_param("error"), self._get_param("cause")
+        )
+        return EmptyResult()
+
+    StepFunctionsParserBackend.send_task_success = send_task_success
+    StepFunctionsParserBackend.send_task_failure = send_task_failure
+    StepFunctionsParserBackend.send_task_heartbeat = send_task_heartbeat
+    StepFunctionResponse.send_task_failure = response_send_task_failure
+
+
+def correct_attempts():
+    """AWS: every attempt of a task has a token of its own, which closes with that attempt; an answer
+    that comes before the task began to wait counts, with HeartbeatSeconds too."""
+
+    def evaluate_with_timeout(self, env):
+        if self.resource.condition != ResourceCondition.WaitForTaskToken:
+            return ExecutionState._evaluate_with_timeout(self, env)
+        endpoint = env.callback_pool_manager.add(env.states.context_object.update_task_token())
+        endpoint.closed = False
+        endpoint.environment = env
+        ISSUED[endpoint.callback_id] = endpoint
+        try:
+            return ExecutionState._evaluate_with_timeout(self, env)
+        except Exception:
+            # An execution that was stopped meanwhile has nothing more to catch or to retry.
+            if env.is_running():
+                raise
+            return None
+        finally:
+            close(endpoint)
+
+    setup_heartbeat_endpoint = CallbackEndpoint.setup_heartbeat_endpoint
+
+    def setup_and_look(self, heartbeat_seconds):
+        heartbeat_endpoint = setup_heartbeat_endpoint(self, heartbeat_seconds)
+        if self.get_outcome() is not None:
+            heartbeat_endpoint.notify()
+        return heartbeat_endpoint
+
+    StateTaskServiceCallback._evaluate_with_timeout = evaluate_with_timeout
+    CallbackEndpoint.setup_heartbeat_endpoint = setup_and_look
+
+
+# --- Step Functions: executions ------------------------------------------------------------------
+
+def correct_executions():
+    """AWS: an execution without a name is called by a new UUID; a stopped or timed-out execution
+    ends at once, waiting tasks included, and keeps the error and cause of StopExecution."""
+    start_execution = StepFunctionsParserBackend.start_execution
+    reflect = BaseExecutionWorkerCommunication._reflect_execution_status
+    set_error = Environment.set_error
+
+    def start_named(self, state_machine_arn, name=None, execution_input=None, trace_header=None):
+        return start_execution(
+            self, state_machine_arn, name or str(uuid.uuid4()), execution_input, trace_header
+        )
+
+    def stop_with_reason(self):
+        execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        now = states_models.utcnow()
+        execution.stop(now, self._get_param("error"), self._get_param("cause"))
+        return ActionResult({"stopDate": execution.stop_date or now})
+
+    def leave_tasks(change):
+        def change_and_leave(self, *args, **kwargs):
+            change(self, *args, **kwargs)
+            for endpoint in list(self.callback_pool_manager._pool.values()):
+                environment = getattr(endpoint, "environment", None)
+                if environment is not None and not environment.is_running():
+                    endpoint.interrupt_all()
+
+        return change_and_leave
+
+    def set_error_while_running(self, error):
+        if self._program_state is None or isinstance(self._program_state, ProgramRunning):
+            set_error(self, error)
+
+    def reflect_reason(self):
+        reflect(self)
+        state = self.execution.exec_worker.env.program_state()
+        if isinstance(state, ProgramStopped):
+            self.execution.error = state.error
+            self.execution.cause = state.cause
+
+    StepFunctionsParserBackend.start_execution = start_named
+    StepFunctionResponse.stop_execution = stop_with_reason
+    Environment.set_stop = leave_tasks(Environment.set_stop)
+    Environment.set_timed_out = leave_tasks(Environment.set_timed_out)
+    Environment.set_error = leave_tasks(set_error_while_running)
+    BaseExecutionWorkerCommunication._reflect_execution_status = reflect_reason
+
+
+def correct_state_machines_of_stacks():
+    """AWS: a state machine that CloudFormation made is a state machine like any other."""
+    states_models.stepfunctions_backends = stepfunctions_parser_backends
+
+
+def correct_sdk_tasks():
+    """AWS: errors of Systems Manager are called `Ssm.`, not `ssm.`. And clients are made one at a time
+    and kept: boto3's default session may not be used by several threads at once."""
+    make_client = boto_client.boto_client_for
+    clients = {}
+    making = threading.Lock()
+
+    def kept_client(region, service, state_credentials=None):
+        with making:
+            if (region, service) not in clients:
+                clients[region, service] = make_client(region, service, state_credentials)
+            return clients[region, service]
+
+    sdk_task.boto_client_for = kept_client
+    sdk_task._SERVICE_ERROR_NAMES["ssm"] = "Ssm"
+    return kept_client
+
+
+def emit_execution_status_events(client_for):
+    """AWS: Step Functions tells EventBridge of every execution that starts or ends."""
+    start = Execution.start
+    reflect = BaseExecutionWorkerCommunication._reflect_execution_status
+    events = queue.Queue()
+
+    def publish():
+        while True:
+            region, entry = events.get()
+            try:
+                client_for(region, "events").put_events(Entries=[entry])
+            except Exception as error:
+                print(f"a status event was not published: {error}", file=sys.stderr, flush=True)
+
+    def start_and_tell(self):
+        start(self)
+        events.put((self.region_name, status_event(self, "RUNNING")))
+
+    def reflect_and_tell(self):
+        reflect(self)
+        execution = self.execution
+        events.put((execution.region_name, status_event(execution, execution.status)))
+
+    threading.Thread(target=publish, daemon=True).start()
+    Execution.start = start_and_tell
+    BaseExecutionWorkerCommunication._reflect_execution_status = reflect_and_tell
+
+
+def status_event(execution, status):
+    ended = status != "RUNNING"
+    succeeded = status == "SUCCEEDED"
+    detail = {
+        "executionArn": execution.exec_arn,
+        "stateMachineArn": execution.state_machine_arn,
+        "stateMachineVersionArn": None,
+        "stateMachineAliasArn": None,
+        "name": execution.name,
+        "status": status,
+        "startDate": int(unix_time(execution.start_date) * 1000),
+        "stopDate": int(unix_time(execution.stop_date) * 1000) if ended else None,
+        "input": execution.execution_input,
+        "inputDetails": {"included": True},
+        "output": to_json_str(execution.output) if succeeded else None,
+        "outputDetails": {"included": True} if succeeded else None,
+        "error": execution.error if ended else None,
+        "cause": execution.cause if ended else None,
+        "redriveCount": 0,
+        "redriveDate": None,
+    }
+    return {
+        "Source": "aws.states",
+        "DetailType": "Step Functions Execution Status Change",
+        "Resources": [execution.exec_arn],
+        "Detail": json.dumps(detail),
+    }
+
+
+# --- CloudFormation, EventBridge, Lambda -----------------------------------------------------------
+
+def correct_list_defaults():
+    """AWS: the default of a list parameter is split at its commas, as a given value is."""
+    load_parameters = ResourceMap.load_parameters
+
+    def load_and_split(self):
+        load_parameters(self)
+        for name, parameter in self._template.get("Parameters", {}).items():
+            kind = parameter.get("Type", "String")
+            value = self.resolved_parameters.get(name)
+            if isinstance(value, str) and (kind == "CommaDelimitedList" or kind.startswith("List<")):
+                self.resolved_parameters[name] = value.split(",")
+        self._parsed_resources.update(self.resolved_parameters)
+
+    ResourceMap.load_parameters = load_and_split
+
+
+def correct_test_event_pattern():
+    """AWS: TestEventPattern says whether a pattern matches an event."""
+
+    def test_event_pattern(self):
+        raw = self._get_param("EventPattern")
+        event = json.loads(self._get_param("Event"))
+        pattern = EventPattern(raw, EventPatternParser(raw).parse())
+        return self._create_response({"Result": pattern.matches_event(event)})
+
+    EventsHandler.test_event_pattern = test_event_pattern
+
+
+def correct_event_invoke_config():
+    """AWS: CloudFormation makes AWS::Lambda::EventInvokeConfig, and a later configuration of a
+    function replaces the earlier one."""
+
+    def put_function_event_invoke_config(self, function_name, config):
+        function = self.get_function(function_name)
+        function.event_invoke_config = [
+            EventInvokeConfig(function.function_arn, function.last_modified, config)
+        ]
+        return function.event_invoke_config[0].response()
+
+    LambdaBackend.put_function_event_invoke_config = put_function_event_invoke_config
+
+
+class EventInvokeConfigOfStack(CloudFormationModel):
+    """AWS::Lambda::EventInvokeConfig, which moto's CloudFormation passes over."""
+
+    # moto sorts its models by the module they come from.
+    __module__ = "moto.awslambda.models"
+
+    def __init__(self, function_name):
+        self.physical_resource_id = function_name
+
+    @staticmethod
+    def cloudformation_name_type():
+        return ""
+
+    @staticmethod
+    def cloudformation_type():
+        return "AWS::Lambda::EventInvokeConfig"
+
+    @classmethod
+    def has_cfn_attr(cls, attr):
+        return False
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+    ):
+        properties = dict(cloudformation_json["Properties"])
+        function_name = properties.pop("FunctionName")
+        properties.pop("Qualifier", None)
+        for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"):
+            if name in properties:
+                properties[name] = int(properties[name])
+        lambda_backend(account_id, region_name).put_function_event_invoke_config(
+            function_name, properties
+        )
+        return cls(function_name)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+    ):
+        return cls.create_from_cloudformation_json(
+            new_resource_name, cloudformation_json, account_id, region_name
+        )
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name, cloudformation_json, account_id, region_name
+    ):
+        """The function keeps nothing: it is deleted with its stack."""
+
+    def is_created(self):
+        return True
+
+
+def correct_code_location():
+    """AWS: the location that GetFunction gives is a URL from which the code can be fetched."""
+    get_code = LambdaFunction.get_code
+
+    def get_code_with_location(self):
+        response = get_code(self)
+        location = f"http://127.0.0.1:{os.environ['MOTO_PORT']}/moto-api/lambda-code"
+        if getattr(self, "code_bytes", None) is not None:
+            response["Code"] = {
+                "Location": f"{location}/{self.account_id}/{self.region}/{self.function_name}",
+                "RepositoryType": "S3",
+            }
+        return response
+
+    def serve_code(request, full_url, headers):
+        account, region, name = request.path.split("/")[-3:]
+        function = lambda_backend(account, region).get_function(name)
+        return 200, {"content-type": "application/zip"}, function.code_bytes
+
+    LambdaFunction.get_code = get_code_with_location
+    moto_api_urls.url_paths["{0}/moto-api/lambda-code/[^/]+/[^/]+/[^/]+$"] = serve_code
+
+
+def correct_all():
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    default_user_config["lambda"] = {"use_docker": False}
+    correct_callbacks()
+    correct_attempts()
+    correct_executions()
+    correct_state_machines_of_stacks()
+    emit_execution_status_events(correct_sdk_tasks())
+    correct_list_defaults()
+    correct_test_event_pattern()
+    correct_event_invoke_config()
+    correct_code_location()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", required=True, help="the port moto listens on, on 127.0.0.1")
+    arguments = parser.parse_args()
+    if "MOTO_PORT" not in os.environ:
+        parser.error("MOTO_PORT, the port of the sandbox, is not set")
+    correct_all()
+    moto.server.main(["-H", "127.0.0.1", "-p", arguments.port])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+//! Which call of which API a request is: enough to route and to count it, whatever its protocol.
+
+use axum::http::{HeaderMap, Method, Uri, header};
+
+/// What the start of a function's access key id says, so that its calls can be told from others.
+pub const FUNCTION_KEY_PREFIX: &str = "ASIASANDBOX";
+
+/// A call of an AWS API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiCall {
+    /// The signing name of the service, such as `ssm` or `states`.
+    pub service: String,
+    /// The operation's name, or method and path where the protocol has none.
+    pub operation: String,
+    /// Who calls.
+    pub access_key_id: Option<String>,
+}
+
+impl ApiCall {
+    /// Reads what a request says about itself.
+    pub fn of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> ApiCall {
+        let credential = credential(headers);
+        let target = text(headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
+        let operation = match target {
+            Some((_, operation)) => operation.to_owned(),
+            None => match form_action(headers, body) {
+                Some(action) => action,
+                None => format!("{method} {}", uri.path()),
+            },
+        };
+        let service = match (credential.service, target) {
+            (Some(service), _) => service.to_owned(),
+            (None, Some((api, _))) => service_of_target(api).to_owned(),
+            (None, None) => String::new(),
+        };
+        ApiCall { service, operation, access_key_id: credential.access_key_id.map(str::to_owned) }
+    }
+
+    /// Whether one of the sandbox's functions calls.
+    pub fn is_of_function(&self) -> bool {
+        self.access_key_id.as_deref().is_some_and(|key| key.starts_with(FUNCTION_KEY_PREFIX))
+    }
+}
+
+#[derive(Default)]
+struct Credential<'a> {
+    access_key_id: Option<&'a str>,
+    service: Option<&'a str>,
+}
+
+/// `AWS4-HMAC-SHA256 Credential=AKIA…/20261122/us-east-1/ssm/aws4_request, SignedHeaders=…`
+fn credential(headers: &HeaderMap) -> Credential<'_> {
+    let Some((_, scope)) = text(headers, header::AUTHORIZATION.as_str())
+        .and_then(|authorization| authorization.split_once("Credential="))
+    else {
+        return Credential::default();
+    };
+    let scope = scope.split(',').next().unwrap_or_default();
+    let mut parts = scope.trim().split('/');
+    Credential { access_key_id: parts.next(), service: parts.nth(2) }
+}
+
+/// The `Action` of the query protocol.
+fn form_action(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let content_type = text(headers, header::CONTENT_TYPE.as_str())?;
+    if !content_type.starts_with("application/x-www-form-urlencoded") {
+        return None;
+    }
+    let form = std::str::from_utf8(body).ok()?;
+    form.split('&').find_map(|pair| pair.strip_prefix("Action=")).map(str::to_owned)
+}
+
+fn service_of_target(api: &str) -> &str {
+    match api {
+        "AmazonSSM" => "ssm",
+        "AWSEvents" => "events",
+        "AWSStepFunctions" => "states",
+        "AmazonSQS" => "sqs",
+        other => other,
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, Method, Uri};
+
+    use super::ApiCall;
+
+    const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261122/us-east-1/SERVICE/aws4_request, SignedHeaders=host, Signature=0";
+
+    fn check(headers: &[(&'static str, &str)], body: &str, service: &str, operation: &str) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().expect("a header value"));
+        }
+        let uri = Uri::from_static("http://127.0.0.1:5000/bucket/key?x=1");
+        let call = ApiCall::of(&Method::PUT, &uri, &map, body.as_bytes());
+        assert_eq!((call.service.as_str(), call.operation.as_str()), (service, operation));
+    }
+
+    #[test]
+    fn json_calls_are_named_by_their_target() {
+        let authorization = AUTHORIZATION.replace("SERVICE", "ssm");
+        check(
+            &[("x-amz-target", "AmazonSSM.SendCommand"), ("authorization", &authorization)],
+            "{}",
+            "ssm",
+            "SendCommand",
+        );
+        check(
+            &[("x-amz-target", "AWSStepFunctions.StartExecution")],
+            "{}",
+            "states",
+            "StartExecution",
+        );
+    }
+
+    #[test]
+    fn query_calls_are_named_by_their_action() {
+        let authorization = AUTHORIZATION.replace("SERVICE", "sts");
+        check(
+            &[
+                ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
+                ("authorization", &authorization),
+            ],
+            "Version=2011-06-15&Action=GetCallerIdentity",
+            "sts",
+            "GetCallerIdentity",
+        );
+    }
+
+    #[test]
+    fn rest_calls_are_named_by_method_and_path() {
+        let authorization = AUTHORIZATION.replace("SERVICE", "s3");
+        check(&[("authorization", &authorization)], "Action=x", "s3", "PUT /bucket/key");
+    }
+
+    #[test]
+    fn an_unsigned_request_has_neither_service_nor_caller() {
+        check(&[], "", "", "PUT /bucket/key");
+        check(&[("authorization", "Credential=")], "", "", "PUT /bucket/key");
+    }
+}

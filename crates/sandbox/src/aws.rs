@@ -1,0 +1,223 @@
+//! A small client for the AWS APIs that the sandbox itself calls: of moto behind the gateway, and
+//! of the gateway from the demo. Requests are signed in shape only; nobody here checks signatures.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Bytes;
+use reqwest::{Method, StatusCode, Url};
+use serde_json::Value;
+
+const TIMEOUT: Duration = Duration::from_mins(2);
+
+/// An API of the AWS JSON protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonApi {
+    service: &'static str,
+    target: &'static str,
+    content_type: &'static str,
+}
+
+/// Systems Manager.
+pub const SSM: JsonApi =
+    JsonApi { service: "ssm", target: "AmazonSSM", content_type: "application/x-amz-json-1.1" };
+/// `EventBridge`.
+pub const EVENTS: JsonApi =
+    JsonApi { service: "events", target: "AWSEvents", content_type: "application/x-amz-json-1.1" };
+/// Step Functions.
+pub const STATES: JsonApi = JsonApi {
+    service: "states",
+    target: "AWSStepFunctions",
+    content_type: "application/x-amz-json-1.0",
+};
+/// Simple Queue Service.
+pub const SQS: JsonApi =
+    JsonApi { service: "sqs", target: "AmazonSQS", content_type: "application/x-amz-json-1.0" };
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// There was no answer.
+    #[error("{operation}: no answer")]
+    Unanswered {
+        /// What was called.
+        operation: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The API refused.
+    #[error("{operation}: {status}: {message}")]
+    Refused {
+        /// What was called.
+        operation: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// What the API said.
+        message: String,
+    },
+    /// The answer is not what the API's description says.
+    #[error("{operation}: the answer has no {wanted}")]
+    Malformed {
+        /// What was called.
+        operation: String,
+        /// What was looked for.
+        wanted: &'static str,
+    },
+}
+
+impl CallError {
+    /// Whether the API said that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            CallError::Refused { status, message, .. } => {
+                *status == StatusCode::NOT_FOUND || message.contains("NotFound")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A client of one endpoint.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Arc<str>,
+    region: Arc<str>,
+}
+
+impl Client {
+    /// A client of this endpoint, such as `http://127.0.0.1:5001`.
+    pub fn new(base: &str, region: &str) -> Result<Client, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(TIMEOUT)
+            .build()?;
+        Ok(Client { http, base: base.into(), region: region.into() })
+    }
+
+    /// The endpoint.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The HTTP client below, for requests that are passed on as they came.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Calls an operation of the AWS JSON protocol.
+    pub async fn json(
+        &self,
+        api: JsonApi,
+        operation: &str,
+        body: &Value,
+    ) -> Result<Value, CallError> {
+        let request = self
+            .request(Method::POST, "/", api.service)
+            .header("content-type", api.content_type)
+            .header("x-amz-target", format!("{}.{operation}", api.target))
+            .body(body.to_string());
+        let bytes = send(operation, request).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        parse(operation, &bytes)
+    }
+
+    /// Calls an operation of the query protocol; the answer is XML.
+    pub async fn query(
+        &self,
+        service: &str,
+        operation: &str,
+        parameters: &[(String, String)],
+    ) -> Result<String, CallError> {
+        let mut form = vec![("Action".to_owned(), operation.to_owned())];
+        form.extend_from_slice(parameters);
+        // The encoding of a query string is that of a form.
+        let body = Url::parse_with_params("http://form/", &form)
+            .ok()
+            .and_then(|url| url.query().map(str::to_owned))
+            .unwrap_or_default();
+        let request = self
+            .request(Method::POST, "/", service)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body);
+        let bytes = send(operation, request).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Reads a resource of a REST API; `None` if there is none.
+    pub async fn get(
+        &self,
+        service: &str,
+        operation: &str,
+        path: &str,
+    ) -> Result<Option<Value>, CallError> {
+        match send(operation, self.request(Method::GET, path, service)).await {
+            Ok(bytes) => parse(operation, &bytes).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts something into S3: a bucket (`/bucket`) or an object (`/bucket/key`).
+    pub async fn put(&self, path: &str, content: Vec<u8>) -> Result<(), CallError> {
+        let request = self.request(Method::PUT, path, "s3").body(content);
+        send(&format!("PUT {path}"), request).await.map(|_| ())
+    }
+
+    /// Fetches what a URL leads to.
+    pub async fn fetch(&self, url: &str) -> Result<Bytes, CallError> {
+        send(&format!("GET {url}"), self.http.get(url)).await
+    }
+
+    fn request(&self, method: Method, path: &str, service: &str) -> reqwest::RequestBuilder {
+        let scope = format!("sandbox/20200101/{}/{service}/aws4_request", self.region);
+        self.http
+            .request(method, format!("{}{path}", self.base))
+            .header("x-amz-date", "20200101T000000Z")
+            .header(
+                "authorization",
+                format!(
+                    "AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0"
+                ),
+            )
+    }
+}
+
+async fn send(operation: &str, request: reqwest::RequestBuilder) -> Result<Bytes, CallError> {
+    let unanswered = |source| CallError::Unanswered { operation: operation.to_owned(), source };
+    let response = request.send().await.map_err(unanswered)?;
+    let status = response.status();
+    let bytes = response.bytes().await.map_err(unanswered)?;
+    if status.is_success() {
+        return Ok(bytes);
+    }
+    Err(CallError::Refused {
+        operation: operation.to_owned(),
+        status,
+        message: String::from_utf8_lossy(&bytes).chars().take(2000).collect(),
+    })
+}
+
+fn parse(operation: &str, bytes: &[u8]) -> Result<Value, CallError> {
+    serde_json::from_slice(bytes)
+        .map_err(|_| CallError::Malformed { operation: operation.to_owned(), wanted: "JSON" })
+}
+
+/// The last part of an ARN, after `:` or `/`: a function's, a queue's, a rule's name.
+pub fn name_of_arn(arn: &str) -> &str {
+    arn.rsplit([':', '/']).next().unwrap_or(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_of_arn;
+
+    #[test]
+    fn the_name_ends_an_arn() {
+        assert_eq!(name_of_arn("arn:aws:sqs:us-east-1:123456789012:failed"), "failed");
+        assert_eq!(name_of_arn("arn:aws:events:us-east-1:1:rule/on-end"), "on-end");
+        assert_eq!(name_of_arn("plain"), "plain");
+    }
+}

@@ -1,0 +1,37 @@
+//! AWS on one machine, for trying, testing and measuring: one endpoint on loopback.
+//!
+//! What the project depends on most is the sandbox's own and really happens: Run Command runs
+//! scripts as processes ([`run_command`]), `EventBridge` delivers its events ([`delivery`]), and
+//! Lambda runs the built functions unmodified ([`lambda`]). Everything else (Step Functions,
+//! CloudFormation, IAM, SQS, …) is moto, an emulator on `PyPI`, behind the same endpoint
+//! ([`gateway`]).
+//!
+//! Start reading at [`sandbox`], which puts the parts together.
+//!
+//! **Invariant.** Nothing that the sandbox starts outlives it, however it ends: [`guard`].
+//! **Invariant.** Task tokens pass through, and appear in no log of the sandbox: the logs hold
+//! names and ids, never a request's or an event's body.
+
+pub mod api_call;
+pub mod asynchronous;
+pub mod aws;
+pub mod cli;
+pub mod delivery;
+pub mod demo;
+pub mod documents;
+pub mod faults;
+pub mod function_process;
+pub mod gateway;
+pub mod guard;
+pub mod journal;
+pub mod lambda;
+pub mod moto;
+pub mod rules;
+pub mod run_command;
+pub mod sandbox;
+pub mod schedule;
+pub mod stack;
+pub mod up;
+
+/// The account that everything in the sandbox belongs to.
+pub const ACCOUNT: &str = "123456789012";

@@ -1,0 +1,302 @@
+//! The sandbox as a whole: puts the parts together, starts and stops them.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use uuid::Uuid;
+
+use crate::{
+    ACCOUNT,
+    asynchronous::AsynchronousInvocations,
+    aws::Client,
+    cli::Options,
+    delivery::Delivery,
+    documents::StoredDocuments,
+    faults::FaultPlan,
+    gateway::{self, Gateway},
+    guard::{Guard, MARK_VARIABLE},
+    journal::Journal,
+    lambda::{self, Lambda},
+    moto::{self, Moto, MotoError},
+    rules::Rules,
+    run_command::{self, NodeFile, RunCommand},
+    schedule,
+    stack::{self, Stack, StackError},
+};
+
+/// Each node has this tag, and this is its value.
+pub const NODE_TAG: (&str, &str) = ("Role", "web");
+
+/// Why the sandbox does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its directory could not be made.
+    #[error("preparing the directory {path}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its guard could not be started.
+    #[error("starting the guard")]
+    Guard(#[source] io::Error),
+    /// Its port is taken, for example by another sandbox.
+    #[error("listening on 127.0.0.1:{port} (--port takes another one)")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP client could not be made.
+    #[error("making an HTTP client")]
+    Client(#[from] reqwest::Error),
+    /// Moto does not run.
+    #[error(transparent)]
+    Moto(#[from] MotoError),
+    /// The stack was not deployed.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+}
+
+/// A running sandbox.
+pub struct Sandbox {
+    endpoint: String,
+    directory: PathBuf,
+    nodes: Vec<String>,
+    stack: Stack,
+    run_command: RunCommand,
+    tasks: Vec<JoinHandle<()>>,
+    moto: Moto,
+    guard: Guard,
+}
+
+impl Sandbox {
+    /// Starts a sandbox at this port, deploys the stack into it, and adds nodes.
+    pub async fn start(
+        port: u16,
+        nodes: u16,
+        options: &Options,
+        progress: impl Fn(&str),
+    ) -> Result<Sandbox, StartError> {
+        let mark = (MARK_VARIABLE.to_owned(), Uuid::new_v4().to_string());
+        let (directory, guard) = prepare(options.directory.as_deref(), &mark.1)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| StartError::Listen { port, source })?;
+        let port =
+            listener.local_addr().map_err(|source| StartError::Listen { port, source })?.port();
+        let endpoint = format!("http://127.0.0.1:{port}");
+
+        progress("starting the emulator of Step Functions, CloudFormation and the rest");
+        let moto = Moto::start(&moto::Settings {
+            python: options.python.clone(),
+            directory: directory.clone(),
+            sandbox_port: port,
+            region: options.region.clone(),
+            mark: mark.clone(),
+        })
+        .await?;
+        let client = Client::new(&moto.endpoint(), &options.region)?;
+        let nodes = create_nodes(&directory, nodes)?;
+        let parts = Parts::new(&directory, &endpoint, &client, options, &mark)?;
+        let run_command = parts.run_command.clone();
+        let tasks = parts.serve(listener, client.clone(), options);
+
+        progress("deploying the stack");
+        let functions = match &options.functions {
+            Some(directory) => directory.clone(),
+            None => directory_of_this_program().map_err(StartError::Guard)?,
+        };
+        let stack = Stack {
+            outputs: stack::deploy(&client, &options.template, &functions).await?,
+            state_machines: stack::create_state_machines(&client, &options.state_machines).await?,
+        };
+        Ok(Sandbox { endpoint, directory, nodes, stack, run_command, tasks, moto, guard })
+    }
+
+    /// Where it answers.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Where nodes, functions and logs are kept.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The ids of the nodes that were there at first.
+    pub fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+
+    /// What was deployed.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// Stops everything, and waits until it is gone.
+    pub async fn stop(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.run_command.stop().await;
+        drop(self.moto);
+        let guard = self.guard;
+        // Waiting in it blocks; a panic there leaves nothing more to do.
+        let _ = tokio::task::spawn_blocking(|| guard.finish()).await;
+    }
+}
+
+/// The parts that answer requests.
+struct Parts {
+    run_command: RunCommand,
+    lambda: Lambda,
+    invocations: AsynchronousInvocations,
+    events: mpsc::UnboundedSender<serde_json::Value>,
+    arriving: mpsc::UnboundedReceiver<serde_json::Value>,
+    delivery: Delivery,
+    rules: Rules,
+    faults: Arc<Mutex<FaultPlan>>,
+    calls: Journal,
+    deliveries: Arc<Journal>,
+}
+
+impl Parts {
+    fn new(
+        directory: &Path,
+        endpoint: &str,
+        moto: &Client,
+        options: &Options,
+        mark: &(String, String),
+    ) -> Result<Parts, StartError> {
+        let (events, arriving) = mpsc::unbounded_channel();
+        let run_command = RunCommand::new(
+            run_command::Settings {
+                directory: directory.to_owned(),
+                region: options.region.clone(),
+                account: ACCOUNT.to_owned(),
+                read_lag: Duration::from_millis(options.read_lag_ms),
+                environment: vec![mark.clone()],
+            },
+            Arc::new(StoredDocuments::new(moto.clone())),
+            events.clone(),
+        );
+        let settings = lambda::Settings {
+            directory: directory.to_owned(),
+            endpoint: endpoint.to_owned(),
+            region: options.region.clone(),
+            mark: mark.clone(),
+        };
+        let lambda = Lambda::new(settings, moto.clone());
+        let deliveries = Arc::new(open_journal(directory, "delivery.log")?);
+        let invocations = AsynchronousInvocations::new(
+            lambda.clone(),
+            moto.clone(),
+            Arc::clone(&deliveries),
+            &options.region,
+            Duration::from_secs_f64(options.retry_seconds),
+        );
+        let rules = Rules::new(moto.clone());
+        let faults = Arc::new(Mutex::new(FaultPlan::new(options.faults)));
+        let delivery = Delivery::new(
+            rules.clone(),
+            moto.clone(),
+            invocations.clone(),
+            Arc::clone(&deliveries),
+            Arc::clone(&faults),
+        );
+        Ok(Parts {
+            run_command,
+            lambda,
+            invocations,
+            events,
+            arriving,
+            delivery,
+            rules,
+            faults,
+            calls: open_journal(directory, "calls.log")?,
+            deliveries,
+        })
+    }
+
+    /// Begins to answer, to deliver and to fire schedules.
+    fn serve(self, listener: TcpListener, moto: Client, options: &Options) -> Vec<JoinHandle<()>> {
+        let router = gateway::router(Gateway {
+            run_command: self.run_command,
+            lambda: self.lambda,
+            invocations: self.invocations,
+            events: self.events,
+            moto,
+            journal: self.calls,
+            faults: self.faults,
+            region: options.region.clone(),
+        });
+        let every = options.schedule_seconds.map(Duration::from_secs);
+        let scheduled = schedule::run(
+            self.rules,
+            self.delivery.clone(),
+            options.region.clone(),
+            every,
+            self.deliveries,
+        );
+        vec![
+            tokio::spawn(async move {
+                // It only ends with the sandbox.
+                let _ = axum::serve(listener, router).await;
+            }),
+            tokio::spawn(self.delivery.run(self.arriving)),
+            tokio::spawn(scheduled),
+        ]
+    }
+}
+
+/// Makes the directory, and the guard that removes it if it is a temporary one.
+fn prepare(given: Option<&Path>, mark: &str) -> Result<(PathBuf, Guard), StartError> {
+    let temporary = std::env::temp_dir().join(format!("run-command-relay-sandbox-{mark}"));
+    let path = given.unwrap_or(&temporary);
+    let failed = |source| StartError::Directory { path: path.to_owned(), source };
+    let remove = given.is_none().then_some(path);
+    let guard = Guard::start(mark, remove).map_err(StartError::Guard)?;
+    for part in ["logs", "nodes", "functions"] {
+        fs::create_dir_all(path.join(part)).map_err(failed)?;
+    }
+    // Functions and scripts start elsewhere, so relative paths would lead them astray.
+    let absolute = path.canonicalize().map_err(failed)?;
+    Ok((absolute, guard))
+}
+
+fn open_journal(directory: &Path, name: &str) -> Result<Journal, StartError> {
+    let path = directory.join("logs").join(name);
+    Journal::open(&path).map_err(|source| StartError::Directory { path, source })
+}
+
+fn create_nodes(directory: &Path, count: u16) -> Result<Vec<String>, StartError> {
+    let mut ids = Vec::new();
+    for number in 1..=count {
+        let id = format!("i-{number:017x}");
+        let node = NodeFile {
+            name: Some(format!("node-{number}")),
+            tags: BTreeMap::from([(NODE_TAG.0.to_owned(), NODE_TAG.1.to_owned())]),
+            ..NodeFile::default()
+        };
+        run_command::create_node(directory, &id, &node).map_err(|source| {
+            StartError::Directory { path: directory.join("nodes").join(&id), source }
+        })?;
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+fn directory_of_this_program() -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.parent().unwrap_or(&program).to_owned())
+}
