@@ -106,7 +106,8 @@ fn plugin(record: &CommandRecord, step: &StepReport) -> Value {
     plugin
 }
 
-/// The answer of `GetCommandInvocation` for one step; `step` is `None` until it has begun.
+/// The answer of `GetCommandInvocation` for one step; `step` is `None` until it has begun. The
+/// status is the step's own once it has ended.
 pub(super) fn invocation(
     record: &CommandRecord,
     invocation: &InvocationRecord,
@@ -114,9 +115,10 @@ pub(super) fn invocation(
     plugin_name: &str,
     step: Option<&StepReport>,
 ) -> Value {
-    let details = step.map_or(state.details, |step| step.details);
     let started = step.map(|step| step.started);
     let finished = step.and_then(|step| step.finished);
+    let ended = step.filter(|step| step.finished.is_some());
+    let details = ended.map_or(state.details, |step| step.details);
     let elapsed = started.zip(finished).map(|(started, finished)| elapsed(started, finished));
     json!({
         "CommandId": record.id,

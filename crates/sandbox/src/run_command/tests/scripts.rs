@@ -1,0 +1,114 @@
+//! What a script does, and what comes back of it.
+
+use super::*;
+
+#[tokio::test]
+async fn a_script_runs_and_its_output_comes_back() {
+    let trial = Trial::new();
+    let request = with(shell(&[NODE], "echo out; echo err >&2"), &json!({"Comment": "hello"}));
+    let sent = trial.call("SendCommand", request).await.unwrap()["Command"].clone();
+    assert_eq!((&sent["Status"], &sent["TargetCount"]), (&json!("Pending"), &json!(1)));
+
+    let id = sent["CommandId"].as_str().unwrap();
+    let command = trial.ended(id).await;
+    assert_eq!(command["StatusDetails"], "Success");
+    assert_eq!(command["Parameters"], json!({"commands": ["echo out; echo err >&2"]}));
+    let counts = ["TargetCount", "CompletedCount", "ErrorCount", "DeliveryTimedOutCount"];
+    assert_eq!(counts.map(|count| command[count].as_i64().unwrap()), [1, 1, 0, 0]);
+
+    let invocation = trial.invocation(id, NODE).await;
+    assert_eq!(invocation["StandardOutputContent"], "out\n");
+    assert_eq!(invocation["StandardErrorContent"], "err\n");
+    assert_eq!(invocation["ResponseCode"], 0);
+    assert_eq!(invocation["PluginName"], "aws:runShellScript");
+    assert_eq!(invocation["Comment"], "hello");
+    assert!(invocation["ExecutionElapsedTime"].as_str().unwrap().starts_with("PT0."));
+
+    let listed = &trial.invocations(id).await[0]["CommandPlugins"][0];
+    assert_eq!(listed["Output"], "out\n\n----------ERROR-------\nerr\n");
+    assert_eq!(listed["Name"], "aws:runShellScript");
+    assert!(listed["ResponseFinishDateTime"].as_f64() >= listed["ResponseStartDateTime"].as_f64());
+}
+
+#[tokio::test]
+async fn a_failing_script_tells_its_exit_code() {
+    let trial = Trial::new();
+    let id = trial.send_script("echo before; exit 3").await;
+    let command = trial.ended(&id).await;
+    assert_eq!((&command["Status"], &command["ErrorCount"]), (&json!("Failed"), &json!(1)));
+
+    let invocation = trial.invocation(&id, NODE).await;
+    assert_eq!(invocation["StatusDetails"], "Failed");
+    assert_eq!(invocation["ResponseCode"], 3);
+    assert_eq!(invocation["StandardOutputContent"], "before\n");
+    assert_eq!(invocation["StandardErrorContent"], "failed to run commands: exit status 3");
+}
+
+#[tokio::test]
+async fn a_script_over_its_execution_timeout_is_killed() {
+    let trial = Trial::new();
+    let mut request = shell(&[NODE], "echo begun; sleep 60");
+    request["Parameters"]["executionTimeout"] = json!(["1"]);
+    let id = trial.send(request).await;
+    let command = trial.ended(&id).await;
+    assert_eq!(command["Status"], "TimedOut");
+    assert_eq!(command["StatusDetails"], "ExecutionTimedOut");
+    assert_eq!(command["ErrorCount"], 1);
+
+    let invocation = trial.invocation(&id, NODE).await;
+    assert_eq!(invocation["ResponseCode"], 137);
+    assert_eq!(invocation["StandardOutputContent"], "begun\n");
+}
+
+#[tokio::test]
+async fn a_script_knows_where_it_runs() {
+    let trial = Trial::new();
+    let text = format!("pwd; echo $AWS_SSM_INSTANCE_ID ${}; echo $AWS_SSM_COMMAND_ID", MARK.0);
+    let id = trial.send_script(&text).await;
+    trial.ended(&id).await;
+    let home = trial.file(NODE, "");
+    let home = home.canonicalize().unwrap();
+    let expected = format!("{}\n{NODE} {}\n{id}\n", home.display(), MARK.1);
+    assert_eq!(trial.invocation(&id, NODE).await["StandardOutputContent"], expected);
+}
+
+#[tokio::test]
+async fn a_working_directory_is_made_inside_the_node() {
+    let trial = Trial::new();
+    for (wanted, file) in [("/home/ssm-user/", "home/ssm-user/log"), ("\"\"", "log")] {
+        let mut request = shell(&[NODE], "echo x >> log");
+        request["Parameters"]["workingDirectory"] = json!([wanted]);
+        let id = trial.send(request).await;
+        assert_eq!(trial.ended(&id).await["Status"], "Success");
+        assert!(trial.file(NODE, file).exists(), "{wanted}");
+    }
+}
+
+#[tokio::test]
+async fn outputs_are_capped_as_by_the_service() {
+    let trial = Trial::new();
+    let id = trial
+        .send_script(
+            "head -c 50000 /dev/zero | tr '\\0' o; head -c 9000 /dev/zero | tr '\\0' e >&2",
+        )
+        .await;
+    trial.ended(&id).await;
+    let invocation = trial.invocation(&id, NODE).await;
+    let chars = |value: &Value| value.as_str().unwrap().chars().count();
+    assert_eq!(chars(&invocation["StandardOutputContent"]), 24_000);
+    assert_eq!(chars(&invocation["StandardErrorContent"]), 8_000);
+    let listed = trial.invocations(&id).await[0]["CommandPlugins"][0]["Output"].clone();
+    assert_eq!(chars(&listed), 2_500);
+    assert!(
+        listed.as_str().unwrap().contains("\n---Output truncated---\n----------ERROR-------\n")
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_left_behind_but_what_the_script_left() {
+    let trial = Trial::new();
+    let id = trial.send_script("true").await;
+    trial.ended(&id).await;
+    let scripts = std::fs::read_dir(trial.file(NODE, ".commands").join(&id)).unwrap();
+    assert_eq!(scripts.count(), 0);
+}
