@@ -1,1 +1,5 @@
 //! What the tests share.
+
+pub mod aws_server;
+pub mod sample;
+pub mod world;

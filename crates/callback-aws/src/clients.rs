@@ -5,20 +5,46 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_ssm::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use crate::{Ssm, StepFunctions};
 
-/// Until a connection stands, TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// For one attempt of a call. An answer of these APIs takes tens of milliseconds.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a call with all of its attempts and the pauses between them.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Attempts of a call, the first one included.
-const ATTEMPTS_MAX: u32 = 5;
-/// The longest pause between two attempts.
-const BACKOFF_MAX: Duration = Duration::from_secs(4);
+/// How long a client waits, and how often it tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patience {
+    /// Until a connection stands, TLS included.
+    pub connect_timeout: Duration,
+    /// For one attempt of a call.
+    pub attempt_timeout: Duration,
+    /// For a call with all of its attempts and the pauses between them.
+    pub call_timeout: Duration,
+    /// Attempts of a call, the first one included.
+    pub attempts_max: u32,
+    /// The longest pause between two attempts.
+    pub backoff_max: Duration,
+}
+
+impl Default for Patience {
+    /// An answer of these APIs takes tens of milliseconds. A function that reads, reads outputs
+    /// and answers stays below a minute even when each of the three uses up its time.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            attempt_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(18),
+            attempts_max: 5,
+            backoff_max: Duration::from_secs(4),
+        }
+    }
+}
+
+/// The HTTP client under both: TLS by rustls with the roots of the system.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
 
 /// Both clients. Made once per process; they keep their connections.
 #[derive(Debug, Clone)]
@@ -34,29 +60,26 @@ impl Clients {
     /// and its forms per service, and the credentials of the environment, a profile, a web
     /// identity, a container or an instance. No request is sent.
     pub async fn from_environment() -> Self {
-        let http_client = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
         let config =
-            aws_config::defaults(BehaviorVersion::latest()).http_client(http_client).load().await;
-        Self::new(&config)
+            aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
+        Self::new(&config, &Patience::default())
     }
 
-    /// Makes the clients from an SDK configuration, with the timeouts and retries of this crate.
-    pub fn new(config: &SdkConfig) -> Self {
+    /// Makes the clients from an SDK configuration, with these timeouts and retries.
+    pub fn new(config: &SdkConfig, patience: &Patience) -> Self {
         let config = config
             .to_builder()
             .timeout_config(
                 TimeoutConfig::builder()
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                    .operation_timeout(CALL_TIMEOUT)
+                    .connect_timeout(patience.connect_timeout)
+                    .operation_attempt_timeout(patience.attempt_timeout)
+                    .operation_timeout(patience.call_timeout)
                     .build(),
             )
             .retry_config(
                 RetryConfig::standard()
-                    .with_max_attempts(ATTEMPTS_MAX)
-                    .with_max_backoff(BACKOFF_MAX),
+                    .with_max_attempts(patience.attempts_max)
+                    .with_max_backoff(patience.backoff_max),
             )
             .build();
         Self {

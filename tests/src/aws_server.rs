@@ -1,0 +1,152 @@
+//! A loopback server that answers calls of AWS JSON 1.0 and 1.1 as a test scripts it: also with
+//! what no healthy service would send.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// How one call is answered.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// With status 200 and this body.
+    Answer(Value),
+    /// With this status, error code and message, in the API's form.
+    Error(u16, &'static str, &'static str),
+    /// With this status and body, whatever they are.
+    Raw(u16, &'static str),
+    /// Never.
+    Stall,
+    /// With the first bytes of an answer, and then the connection is closed.
+    BreakOff,
+    /// Not at all: the connection is closed.
+    Close,
+}
+
+/// The server. It ends when it is dropped.
+#[derive(Debug)]
+pub struct AwsServer {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    scripts: HashMap<String, VecDeque<Reply>>,
+    calls: Vec<(String, Value)>,
+}
+
+impl AwsServer {
+    /// Starts on a free port of the loopback interface.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free loopback port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let state = Arc::<Mutex<State>>::default();
+        let task = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { address, state, task }
+    }
+
+    /// What the SDK takes as its endpoint.
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Answers the calls of one operation, in this order; the last reply is repeated.
+    pub fn script(&self, operation: &str, replies: impl IntoIterator<Item = Reply>) {
+        let replies = replies.into_iter().collect();
+        self.state.lock().unwrap().scripts.insert(operation.to_owned(), replies);
+    }
+
+    /// The bodies of the calls of one operation, in their order.
+    pub fn calls(&self, operation: &str) -> Vec<Value> {
+        let state = self.state.lock().unwrap();
+        let of_operation = state.calls.iter().filter(|(name, _)| name == operation);
+        of_operation.map(|(_, body)| body.clone()).collect()
+    }
+}
+
+impl Drop for AwsServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        // A connection that breaks is what some tests are about.
+        tokio::spawn(serve(stream, Arc::clone(&state)));
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    while let Some((operation, body)) = read_request(&mut stream).await? {
+        let reply = state.lock().unwrap().reply(operation, body);
+        let (status, text) = match reply {
+            Reply::Answer(value) => (200, value.to_string()),
+            Reply::Error(status, code, message) => {
+                (status, json!({ "__type": code, "message": message }).to_string())
+            }
+            Reply::Raw(status, text) => (status, text.to_owned()),
+            Reply::Stall => {
+                std::future::pending::<()>().await;
+                return Ok(());
+            }
+            Reply::BreakOff => {
+                return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{").await;
+            }
+            Reply::Close => return Ok(()),
+        };
+        let head = format!(
+            "HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-amz-json-1.1\r\n\
+             x-amzn-requestid: scripted-request\r\ncontent-length: {}\r\n\r\n",
+            text.len()
+        );
+        stream.write_all((head + &text).as_bytes()).await?;
+    }
+    Ok(())
+}
+
+impl State {
+    fn reply(&mut self, operation: String, body: Value) -> Reply {
+        let replies = self.scripts.get_mut(&operation);
+        let reply = replies.and_then(|replies| match replies.len() {
+            0 | 1 => replies.front().cloned(),
+            _ => replies.pop_front(),
+        });
+        self.calls.push((operation, body));
+        reply.unwrap_or(Reply::Error(400, "UnknownOperationException", "not scripted"))
+    }
+}
+
+/// The operation and the body of the next request; `None` at the end of the connection.
+async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<(String, Value)>> {
+    let mut operation = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(None);
+        }
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(": ") {
+            match name.to_ascii_lowercase().as_str() {
+                "x-amz-target" => operation = value.rsplit('.').next().unwrap_or("").to_owned(),
+                "content-length" => length = value.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(Some((operation, serde_json::from_slice(&body).unwrap_or(Value::Null))))
+}
