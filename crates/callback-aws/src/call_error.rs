@@ -74,11 +74,12 @@ fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> b
     match error {
         SdkError::ConstructionFailure(_) => false,
         SdkError::ServiceError(_) => {
-            error.code().is_some_and(|code| {
+            error.code().is_none_or(|code| {
                 TRANSIENT_CODES.contains(&code) || code.to_ascii_lowercase().contains("throttl")
             }) || status(error).is_some_and(|status| status == 429 || status >= 500)
         }
-        // Not sent, not answered, or answered with something unreadable.
+        // Not sent, not answered, or answered with something unreadable. An answer without a code
+        // is as unreadable.
         _ => true,
     }
 }
