@@ -94,6 +94,8 @@ impl Agent {
                 break;
             }
         }
+        // What cannot be removed does no harm: the next command writes elsewhere.
+        let _ = tokio::fs::remove_dir_all(self.scripts_directory()).await;
         (overall(reports.iter().map(|report| report.details)), reports)
     }
 
@@ -190,8 +192,6 @@ impl Agent {
             self.cancel.clone(),
         )
         .await;
-        // What is left behind does no harm: the next command writes elsewhere.
-        let _ = tokio::fs::remove_file(&file).await;
         StepResult::of(outcome)
     }
 
@@ -202,13 +202,18 @@ impl Agent {
         shell: Shell,
         working_directory: &PathBuf,
     ) -> std::io::Result<PathBuf> {
-        let directory = self.node.home.join(".commands").join(&self.command_id);
+        let directory = self.scripts_directory();
         tokio::fs::create_dir_all(&directory).await?;
         tokio::fs::create_dir_all(working_directory).await?;
         let place: Vec<_> = place.iter().map(ToString::to_string).collect();
         let file = directory.join(format!("{}.{}", place.join("."), shell.extension()));
         tokio::fs::write(&file, text).await?;
         Ok(file)
+    }
+
+    /// Where the scripts of this run are, while it lasts.
+    fn scripts_directory(&self) -> PathBuf {
+        self.node.home.join(".commands").join(&self.command_id)
     }
 
     fn script_environment(&self) -> Vec<(String, String)> {
@@ -271,11 +276,10 @@ impl StepResult {
     /// A step that is not for this platform: the agent says so, and counts it as a success.
     fn skipped(step: &Step) -> StepResult {
         let name = &step.name;
-        StepResult::success(match step.platform {
+        StepResult::success(match &step.platform {
             Some(platform) => format!(
                 "Step execution skipped due to unsatisfied preconditions: '\"StringEquals\": \
-                 [platformType, {}]'. Step name: {name}",
-                platform.as_str()
+                 [platformType, {platform}]'. Step name: {name}"
             ),
             None => {
                 format!("Step execution skipped due to incompatible platform. Step name: {name}")

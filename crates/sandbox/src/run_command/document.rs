@@ -43,8 +43,8 @@ pub(super) struct Step {
     /// The name that answers give as `PluginName`.
     pub(super) name: String,
     pub(super) action: Action,
-    /// The only platform that the step is meant for.
-    pub(super) platform: Option<Platform>,
+    /// The only `PlatformType` that the step is meant for, which may be one that no node has.
+    pub(super) platform: Option<String>,
     pub(super) inputs: Value,
 }
 
@@ -72,7 +72,7 @@ impl Action {
 impl Step {
     /// Whether a node of this platform runs the step; if not, it skips it.
     pub(super) fn runs_on(&self, platform: Platform) -> bool {
-        self.platform.is_none_or(|wanted| wanted == platform)
+        self.platform.as_ref().is_none_or(|wanted| wanted == platform.as_str())
             && (self.action != Action::RunShellScript || platform == Platform::Linux)
     }
 }
@@ -164,19 +164,16 @@ fn read_step(content: &Value) -> Result<Step, String> {
 
 /// Reads `{"StringEquals": ["platformType", "Linux"]}`, the one precondition there is; its two
 /// operands come in either order.
-fn read_precondition(content: &Value) -> Result<Option<Platform>, String> {
-    let wanted = "precondition is not StringEquals of platformType and Linux or Windows";
+fn read_precondition(content: &Value) -> Result<Option<String>, String> {
+    let wanted = "precondition is not StringEquals of platformType and a platform";
     if content.is_null() {
         return Ok(None);
     }
     let operands = content["StringEquals"].as_array().ok_or(wanted)?;
     let operands: Vec<_> = operands.iter().map(Value::as_str).collect();
     match operands[..] {
-        [Some("platformType"), Some("Linux")] | [Some("Linux"), Some("platformType")] => {
-            Ok(Some(Platform::Linux))
-        }
-        [Some("platformType"), Some("Windows")] | [Some("Windows"), Some("platformType")] => {
-            Ok(Some(Platform::Windows))
+        [Some("platformType"), Some(platform)] | [Some(platform), Some("platformType")] => {
+            Ok(Some(platform.to_owned()))
         }
         _ => Err(wanted.to_owned()),
     }
@@ -275,11 +272,14 @@ mod tests {
                  "precondition": {"StringEquals": ["platformType", "Linux"]}},
                 {"name": "win", "action": "aws:runPowerShellScript",
                  "precondition": {"StringEquals": ["Windows", "platformType"]}, "inputs": {"a": 1}},
+                {"name": "mac", "action": "aws:runShellScript",
+                 "precondition": {"StringEquals": ["platformType", "MacOS"]}},
             ],
         }))
         .unwrap();
 
-        let [nix, win] = &document.steps[..] else { panic!("two steps") };
+        let [nix, win, mac] = &document.steps[..] else { panic!("three steps") };
+        assert!(!mac.runs_on(Platform::Linux) && !mac.runs_on(Platform::Windows));
         assert_eq!((nix.name.as_str(), &nix.action), ("nix", &Action::RunShellScript));
         assert!(nix.runs_on(Platform::Linux) && !nix.runs_on(Platform::Windows));
         assert!(win.runs_on(Platform::Windows) && !win.runs_on(Platform::Linux));
@@ -318,9 +318,9 @@ mod tests {
         check_refused(nameless, "a step has no name");
         check_refused(
             json!({"schemaVersion": "2.2", "mainSteps": [
-                {"name": "s", "action": "x", "precondition": {"StringEquals": ["platformType", "BeOS"]}}
+                {"name": "s", "action": "x", "precondition": {"StringEquals": ["osName", "BeOS"]}}
             ]}),
-            "step s: precondition is not StringEquals of platformType and Linux or Windows",
+            "step s: precondition is not StringEquals of platformType and a platform",
         );
         check_refused(
             json!({"schemaVersion": "2.2", "parameters": []}),

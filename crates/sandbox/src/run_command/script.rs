@@ -160,6 +160,7 @@ impl ProcessGroup {
 
     fn signal(&self, signal: Signal) {
         if let Some(id) = self.id {
+            // The id stays taken as long as anybody is in the group, with its leader or without.
             // It fails when nobody is left in the group, which is what is wanted.
             let _ = kill_process_group(id, signal);
         }

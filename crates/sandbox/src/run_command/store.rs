@@ -293,10 +293,11 @@ impl Store {
     fn cancel_invocation(&mut self, number: Number, position: usize) {
         let invocation = &self.commands[number].invocations[position];
         let InvocationState { details, steps } = invocation.state.current().clone();
+        // Also if it is pending: it may have been taken from the queue just now.
+        invocation.cancel.send_replace(true);
         if details == StatusDetails::Pending {
             self.report(number, position, StatusDetails::Cancelled, &[]);
         } else {
-            invocation.cancel.send_replace(true);
             self.report(number, position, StatusDetails::Cancelling, &steps);
         }
     }

@@ -109,6 +109,6 @@ async fn nothing_is_left_behind_but_what_the_script_left() {
     let trial = Trial::new();
     let id = trial.send_script("true").await;
     trial.ended(&id).await;
-    let scripts = std::fs::read_dir(trial.file(NODE, ".commands").join(&id)).unwrap();
+    let scripts = std::fs::read_dir(trial.file(NODE, ".commands")).unwrap();
     assert_eq!(scripts.count(), 0);
 }
