@@ -23,10 +23,10 @@ from moto.core.common_models import CloudFormationModel
 from moto.core.config import default_user_config
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
-from moto.core.utils import unix_time
 from moto.events.models import EventPattern, EventPatternParser
 from moto.events.responses import EventsHandler
 from moto.moto_api._internal import urls as moto_api_urls
+from moto.ssm.models import Document
 from moto.stepfunctions import models as states_models
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
@@ -284,8 +284,8 @@ def status_event(execution, status):
         "stateMachineAliasArn": None,
         "name": execution.name,
         "status": status,
-        "startDate": int(unix_time(execution.start_date) * 1000),
-        "stopDate": int(unix_time(execution.stop_date) * 1000) if ended else None,
+        "startDate": int(execution.start_date.timestamp() * 1000),
+        "stopDate": int(execution.stop_date.timestamp() * 1000) if ended else None,
         "input": execution.execution_input,
         "inputDetails": {"included": True},
         "output": to_json_str(execution.output) if succeeded else None,
@@ -319,6 +319,19 @@ def correct_list_defaults():
         self._parsed_resources.update(self.resolved_parameters)
 
     ResourceMap.load_parameters = load_and_split
+
+
+def correct_documents_of_stacks():
+    """AWS: the content of a document that CloudFormation made from an object is JSON text."""
+    initialize = Document.__init__
+
+    def initialize_from_text(self, *args, **kwargs):
+        content = kwargs.get("content")
+        if isinstance(content, dict):
+            kwargs["content"] = json.dumps(content)
+        initialize(self, *args, **kwargs)
+
+    Document.__init__ = initialize_from_text
 
 
 def correct_test_event_pattern():
@@ -421,7 +434,8 @@ def correct_code_location():
         return 200, {"content-type": "application/zip"}, function.code_bytes
 
     LambdaFunction.get_code = get_code_with_location
-    moto_api_urls.url_paths["{0}/moto-api/lambda-code/[^/]+/[^/]+/[^/]+$"] = serve_code
+    names = "(?P<account>[^/]+)/(?P<region>[^/]+)/(?P<name>[^/]+)"
+    moto_api_urls.url_paths["{0}/moto-api/lambda-code/" + names + "$"] = serve_code
 
 
 def correct_all():
@@ -433,6 +447,7 @@ def correct_all():
     correct_state_machines_of_stacks()
     emit_execution_status_events(correct_sdk_tasks())
     correct_list_defaults()
+    correct_documents_of_stacks()
     correct_test_event_pattern()
     correct_event_invoke_config()
     correct_code_location()
