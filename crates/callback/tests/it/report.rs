@@ -362,6 +362,16 @@ fn one_byte_too_many_costs_a_few_characters() {
 }
 
 #[test]
+fn every_limit_is_kept_to_the_byte() {
+    let nodes: Vec<_> = (0..120).map(|node| exited(node, 1, "", "")).collect();
+    let command = command("Failed", "Failed", 120);
+    // Wider than an entry, so that each of them ends at every distance from the limit.
+    for bytes_max in 20_000..20_400 {
+        check(&command, &nodes, bytes_max);
+    }
+}
+
+#[test]
 fn a_report_without_outputs_keeps_to_the_limit() {
     let nodes = many(5_000, 50, "ü");
     let json =

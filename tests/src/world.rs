@@ -1,0 +1,496 @@
+//! Run Command and Step Functions in memory: a stateful fake of both ports of `callback`.
+//!
+//! A test puts commands and waiting tasks into a [`World`], lets the product act on it, and asks
+//! what has become of them. The world keeps the rules that the product relies on: a task takes
+//! one answer, an answer has limits, a listed output is cut, a read may lag. A fault is an event
+//! in the world ([`World::fail_next`]) and not a scripted answer, so that a call that fails can
+//! have taken effect.
+//!
+//! Every call gives way to other tasks once before it does anything, so that two flows that run
+//! at the same time meet in the middle.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+
+use callback::command::Output;
+use callback::ports::{CallError, CallErrorKind, Delivery};
+use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, TaskToken, Tasks};
+
+/// The longest output that Step Functions takes, in bytes.
+const OUTPUT_BYTES_MAX: usize = 262_144;
+/// The longest error name that Step Functions takes, in characters.
+const ERROR_CHARS_MAX: usize = 256;
+/// The longest cause that Step Functions takes, in characters.
+const CAUSE_CHARS_MAX: usize = 32_768;
+/// The most of a step's output that is listed, in characters.
+const LISTED_CHARS_MAX: usize = 2_500;
+/// What is left of a standard output or a standard error that is too long to be listed.
+const LISTED_PART_CHARS: usize = 1_200;
+
+/// An operation of AWS behind the ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Op {
+    /// Reads a command.
+    ListCommands,
+    /// Reads the invocations of a command.
+    ListCommandInvocations,
+    /// Reads the whole output of a step on a node.
+    GetCommandInvocation,
+    /// Answers a task with an output.
+    SendTaskSuccess,
+    /// Answers a task with an error.
+    SendTaskFailure,
+}
+
+impl Op {
+    /// All operations.
+    pub const ALL: [Self; 5] = [
+        Self::ListCommands,
+        Self::ListCommandInvocations,
+        Self::GetCommandInvocation,
+        Self::SendTaskSuccess,
+        Self::SendTaskFailure,
+    ];
+
+    /// The operation's name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ListCommands => "ListCommands",
+            Self::ListCommandInvocations => "ListCommandInvocations",
+            Self::GetCommandInvocation => "GetCommandInvocation",
+            Self::SendTaskSuccess => "SendTaskSuccess",
+            Self::SendTaskFailure => "SendTaskFailure",
+        }
+    }
+
+    fn error(self, code: &str, kind: CallErrorKind) -> CallError {
+        CallError { operation: self.name(), code: code.to_owned(), request_id: None, kind }
+    }
+}
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Too many calls; nothing happened.
+    Throttled,
+    /// The caller may not; nothing happened.
+    Denied,
+    /// The request was lost on its way; nothing happened.
+    TimedOut,
+    /// It happened, and the answer was lost on its way back.
+    TimedOutAfterTakingEffect,
+}
+
+impl Fault {
+    fn takes_effect(self) -> bool {
+        self == Self::TimedOutAfterTakingEffect
+    }
+
+    fn error(self, op: Op) -> CallError {
+        match self {
+            Self::Throttled => op.error("ThrottlingException", CallErrorKind::Transient),
+            Self::Denied => op.error("AccessDeniedException", CallErrorKind::Permanent),
+            Self::TimedOut | Self::TimedOutAfterTakingEffect => {
+                op.error("Timeout", CallErrorKind::Transient)
+            }
+        }
+    }
+}
+
+/// An answer that a task has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// `SendTaskSuccess`.
+    Success {
+        /// The task's output, JSON.
+        output: String,
+    },
+    /// `SendTaskFailure`.
+    Failure {
+        /// The error name that a state machine can catch.
+        error: String,
+        /// The cause.
+        cause: String,
+    },
+}
+
+/// Run Command and Step Functions, as they are at this moment.
+#[derive(Default)]
+pub struct World {
+    state: Mutex<State>,
+}
+
+struct State {
+    commands: BTreeMap<CommandId, Stored>,
+    tasks: BTreeMap<String, Task>,
+    answers: Vec<(String, Answer)>,
+    output_bytes_max: usize,
+    faults: BTreeMap<Op, VecDeque<Fault>>,
+    calls: BTreeMap<Op, usize>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            commands: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            answers: Vec::new(),
+            output_bytes_max: OUTPUT_BYTES_MAX,
+            faults: BTreeMap::new(),
+            calls: BTreeMap::new(),
+        }
+    }
+}
+
+/// A command as it is and, for reads that lag, as it was.
+struct Stored {
+    now: Reading,
+    before: Option<Reading>,
+    /// How many more reads by this operation show `before`.
+    lagging: BTreeMap<Op, usize>,
+}
+
+/// A command and its invocations; outputs are whole.
+struct Reading {
+    command: Command,
+    invocations: Vec<Invocation>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Waiting,
+    Closed,
+}
+
+impl World {
+    /// A world without commands, tasks and faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a command, or changes it. Outputs are what `GetCommandInvocation` shall tell; the
+    /// listing cuts them itself.
+    pub fn put_command(&self, command: Command, invocations: Vec<Invocation>) {
+        let mut state = self.state();
+        let id = command.id.clone();
+        let (before, lagging) = match state.commands.remove(&id) {
+            Some(stored) => (Some(stored.now), stored.lagging),
+            None => (None, BTreeMap::new()),
+        };
+        let now = Reading { command, invocations };
+        state.commands.insert(id, Stored { now, before, lagging });
+    }
+
+    /// Lets the next `reads` of the command, and as many of its invocations, show what was before
+    /// the last [`put_command`](Self::put_command). `usize::MAX`: all reads.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such command.
+    pub fn lag_reads(&self, id: &CommandId, reads: usize) {
+        self.lag_reads_of(Op::ListCommands, id, reads);
+        self.lag_reads_of(Op::ListCommandInvocations, id, reads);
+    }
+
+    /// As [`lag_reads`](Self::lag_reads), for reads by one operation only.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such command.
+    pub fn lag_reads_of(&self, op: Op, id: &CommandId, reads: usize) {
+        let mut state = self.state();
+        let stored = state.commands.get_mut(id).expect("the command was put into this world");
+        stored.lagging.insert(op, reads);
+    }
+
+    /// Lets a task wait for an answer to this token.
+    pub fn open_task(&self, token: &str) {
+        self.state().tasks.insert(token.to_owned(), Task::Waiting);
+    }
+
+    /// Closes a task without an answer: it timed out, or its execution was stopped.
+    pub fn close_task(&self, token: &str) {
+        self.state().tasks.insert(token.to_owned(), Task::Closed);
+    }
+
+    /// Lets Step Functions take only outputs of at most `bytes`, fewer than documented.
+    pub fn take_outputs_up_to(&self, bytes: usize) {
+        self.state().output_bytes_max = bytes;
+    }
+
+    /// Lets the next call of this operation fail; called twice, the next two calls.
+    pub fn fail_next(&self, op: Op, fault: Fault) {
+        self.state().faults.entry(op).or_default().push_back(fault);
+    }
+
+    /// All answers that tasks have taken, in their order, with the token of each.
+    pub fn answers(&self) -> Vec<(String, Answer)> {
+        self.state().answers.clone()
+    }
+
+    /// How many calls of this operation were made, failed ones included.
+    pub fn calls(&self, op: Op) -> usize {
+        self.state().calls.get(&op).copied().unwrap_or(0)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics while it holds the world")
+    }
+
+    /// One call: it gives way, is counted, and happens or fails.
+    async fn call<T>(
+        &self,
+        op: Op,
+        effect: impl FnOnce(&mut State) -> Result<T, CallError> + Send,
+    ) -> Result<T, CallError> {
+        tokio::task::yield_now().await;
+        let mut state = self.state();
+        *state.calls.entry(op).or_default() += 1;
+        match state.faults.get_mut(&op).and_then(VecDeque::pop_front) {
+            None => effect(&mut state),
+            Some(fault) => {
+                if fault.takes_effect() {
+                    effect(&mut state)?;
+                }
+                Err(fault.error(op))
+            }
+        }
+    }
+}
+
+impl State {
+    /// What a read by this operation shows of a command, if anything.
+    fn read(&mut self, op: Op, id: &CommandId) -> Option<&Reading> {
+        let stored = self.commands.get_mut(id)?;
+        match stored.lagging.get_mut(&op) {
+            Some(reads) if *reads > 0 => {
+                *reads -= 1;
+                stored.before.as_ref()
+            }
+            _ => Some(&stored.now),
+        }
+    }
+
+    /// Gives an answer to the task that waits for this token, if one does.
+    fn answer(&mut self, token: &TaskToken, answer: Answer) -> Delivery {
+        match self.tasks.get_mut(token.expose()) {
+            None => Delivery::TokenRejected,
+            Some(Task::Closed) => Delivery::AlreadyClosed,
+            Some(task @ Task::Waiting) => {
+                *task = Task::Closed;
+                self.answers.push((token.expose().to_owned(), answer));
+                Delivery::Accepted
+            }
+        }
+    }
+}
+
+impl RunCommand for World {
+    async fn command(&self, id: &CommandId) -> Result<Option<Command>, CallError> {
+        let op = Op::ListCommands;
+        self.call(op, |state| Ok(state.read(op, id).map(|reading| reading.command.clone()))).await
+    }
+
+    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
+        let op = Op::ListCommandInvocations;
+        self.call(op, |state| {
+            let reading = state.read(op, id);
+            Ok(reading.iter().flat_map(|reading| &reading.invocations).map(listed).collect())
+        })
+        .await
+    }
+
+    async fn output(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+        plugin_name: &str,
+    ) -> Result<Output, CallError> {
+        let op = Op::GetCommandInvocation;
+        self.call(op, |state| {
+            let reading = state.read(op, id);
+            reading
+                .iter()
+                .flat_map(|reading| &reading.invocations)
+                .filter(|invocation| invocation.instance_id == *instance_id)
+                .flat_map(|invocation| &invocation.plugins)
+                .find(|plugin| plugin.name == plugin_name)
+                .map(|plugin| {
+                    let Output { stdout, stderr, .. } = plugin.output.clone();
+                    Output::from_invocation(stdout, stderr)
+                })
+                .ok_or_else(|| op.error("InvocationDoesNotExist", CallErrorKind::Permanent))
+        })
+        .await
+    }
+}
+
+impl Tasks for World {
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery, CallError> {
+        self.call(Op::SendTaskSuccess, |state| {
+            let is_json = serde_json::from_str::<serde_json::Value>(output).is_ok();
+            if !is_json || output.len() > state.output_bytes_max {
+                return Ok(Delivery::OutputRejected);
+            }
+            Ok(state.answer(token, Answer::Success { output: output.to_owned() }))
+        })
+        .await
+    }
+
+    async fn fail(
+        &self,
+        token: &TaskToken,
+        error: &str,
+        cause: &str,
+    ) -> Result<Delivery, CallError> {
+        let op = Op::SendTaskFailure;
+        self.call(op, |state| {
+            let is_short = error.chars().count() <= ERROR_CHARS_MAX
+                && cause.chars().count() <= CAUSE_CHARS_MAX;
+            if !is_short {
+                return Err(op.error("ValidationException", CallErrorKind::Permanent));
+            }
+            let answer = Answer::Failure { error: error.to_owned(), cause: cause.to_owned() };
+            Ok(state.answer(token, answer))
+        })
+        .await
+    }
+}
+
+/// An invocation as it is listed: with the beginnings of its outputs.
+fn listed(invocation: &Invocation) -> Invocation {
+    let mut listed = invocation.clone();
+    for plugin in &mut listed.plugins {
+        let Output { stdout, stderr, .. } = &plugin.output;
+        plugin.output = Output::from_listing(&agents_text(stdout, stderr));
+    }
+    listed
+}
+
+/// Both outputs in one text, as the agent writes it for the listing.
+fn agents_text(stdout: &str, stderr: &str) -> String {
+    let joined = |stdout: &str, stderr: &str| match stderr {
+        "" => stdout.to_owned(),
+        _ => format!("{stdout}\n----------ERROR-------\n{stderr}"),
+    };
+    let whole = joined(stdout, stderr);
+    if whole.chars().count() < LISTED_CHARS_MAX {
+        return whole;
+    }
+    let cut = |text: &str, mark: &str| match text.char_indices().nth(LISTED_PART_CHARS) {
+        Some((end, _)) => format!("{}\n{mark}", &text[..end]),
+        None => text.to_owned(),
+    };
+    joined(&cut(stdout, "---Output truncated---"), &cut(stderr, "---Error truncated----"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{command, command_id, invocation};
+
+    fn token(text: &str) -> TaskToken {
+        TaskToken::from_parameter(&[text.to_owned()]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_task_takes_one_answer() {
+        let world = World::new();
+        world.open_task("open");
+        assert_eq!(world.succeed(&token("open"), "1").await, Ok(Delivery::Accepted));
+        assert_eq!(world.succeed(&token("open"), "2").await, Ok(Delivery::AlreadyClosed));
+        assert_eq!(world.fail(&token("open"), "E", "c").await, Ok(Delivery::AlreadyClosed));
+        let answer = Answer::Success { output: "1".into() };
+        assert_eq!(world.answers(), [("open".to_owned(), answer)]);
+        assert_eq!(world.calls(Op::SendTaskSuccess), 2);
+    }
+
+    #[tokio::test]
+    async fn a_closed_task_and_an_unknown_one_take_none() {
+        let world = World::new();
+        world.open_task("closed");
+        world.close_task("closed");
+        assert_eq!(world.succeed(&token("closed"), "1").await, Ok(Delivery::AlreadyClosed));
+        assert_eq!(world.fail(&token("unknown"), "E", "c").await, Ok(Delivery::TokenRejected));
+        assert_eq!(world.answers(), []);
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_limits() {
+        let world = World::new();
+        world.open_task("t");
+        let json = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+        for output in ["", "{", &json(262_145)] {
+            assert_eq!(world.succeed(&token("t"), output).await, Ok(Delivery::OutputRejected));
+        }
+        let (long, longest) = ("ü".repeat(32_769), "ü".repeat(32_768));
+        assert!(world.fail(&token("t"), "E", &long).await.is_err());
+        assert!(world.fail(&token("t"), &"ü".repeat(257), "c").await.is_err());
+        assert_eq!(world.answers(), []);
+        let delivery = world.fail(&token("t"), &"ü".repeat(256), &longest).await;
+        assert_eq!(delivery, Ok(Delivery::Accepted));
+        world.open_task("u");
+        assert_eq!(world.succeed(&token("u"), &json(262_144)).await, Ok(Delivery::Accepted));
+    }
+
+    #[tokio::test]
+    async fn a_failed_call_may_have_taken_effect() {
+        let world = World::new();
+        world.open_task("t");
+        world.fail_next(Op::SendTaskSuccess, Fault::TimedOut);
+        world.fail_next(Op::SendTaskSuccess, Fault::TimedOutAfterTakingEffect);
+        assert!(world.succeed(&token("t"), "1").await.is_err());
+        assert_eq!(world.answers(), []);
+        assert!(world.succeed(&token("t"), "2").await.is_err());
+        assert_eq!(world.answers().len(), 1);
+        assert_eq!(world.succeed(&token("t"), "3").await, Ok(Delivery::AlreadyClosed));
+    }
+
+    #[tokio::test]
+    async fn a_read_that_lags_shows_what_was() {
+        let world = World::new();
+        let id = command_id(1);
+        let put = |details: &str| {
+            let nodes = vec![invocation(1, details, "", "")];
+            world.put_command(command(&id, &[], details, &nodes), nodes);
+        };
+        let details = async || {
+            let command = world.command(&id).await.unwrap();
+            command.map(|command| command.status_details.to_string())
+        };
+        assert_eq!(details().await, None);
+        put("InProgress");
+        world.lag_reads(&id, 1);
+        assert_eq!(details().await, None);
+        assert!(world.invocations(&id).await.unwrap().is_empty());
+        put("Success");
+        world.lag_reads_of(Op::ListCommands, &id, 2);
+        assert_eq!(details().await.as_deref(), Some("InProgress"));
+        assert_eq!(world.invocations(&id).await.unwrap()[0].status_details.as_str(), "Success");
+        assert_eq!(details().await.as_deref(), Some("InProgress"));
+        assert_eq!(details().await.as_deref(), Some("Success"));
+    }
+
+    #[tokio::test]
+    async fn a_listed_output_is_cut_and_a_read_one_is_not() {
+        let world = World::new();
+        let id = command_id(1);
+        let (stdout, stderr) = ("ü".repeat(2_000), "e".repeat(2_000));
+        let nodes = vec![
+            invocation(1, "Failed", &stdout, &stderr),
+            invocation(2, "Success", "short", "also"),
+        ];
+        world.put_command(command(&id, &[], "Failed", &nodes), nodes.clone());
+
+        let listed = world.invocations(&id).await.unwrap();
+        let cut = &listed[0].plugins[0].output;
+        assert!(cut.truncated);
+        assert_eq!((cut.stdout.as_str(), cut.stderr.len()), (&stdout[..2_400], 1_200));
+        assert_eq!(listed[1], nodes[1]);
+
+        let whole = world.output(&id, &nodes[0].instance_id, "runShellScript").await.unwrap();
+        assert_eq!(whole, nodes[0].plugins[0].output);
+        let unknown = world.output(&id, &nodes[0].instance_id, "other").await.unwrap_err();
+        assert_eq!(unknown.kind, CallErrorKind::Permanent);
+    }
+}
