@@ -68,7 +68,7 @@ watch: toolchain tests-venv ## Run the functions under cargo lambda, against `ma
 
 .PHONY: invoke
 invoke: events/$(EVENT).json toolchain tests-venv ## Send an event to the relay that `make watch` runs (EVENT=command-success)
-	$(WITH_VENV) cargo lambda invoke relay --data-file events/$(EVENT).json
+	$(WITH_VENV) cargo lambda invoke relay --invoke-address 127.0.0.1 --data-file events/$(EVENT).json
 
 .PHONY: venv
 venv: sandbox-venv tests-venv ## Install the Python tools, all pinned, into target/venv
