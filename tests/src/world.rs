@@ -9,12 +9,17 @@
 //! Every call gives way to other tasks once before it does anything, so that two flows that run
 //! at the same time meet in the middle.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
-use callback::command::Output;
-use callback::ports::{CallError, CallErrorKind, Delivery};
-use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, TaskToken, Tasks};
+use callback::command::{Output, has_ended};
+use callback::ports::{
+    CallError, CallErrorKind, CommandPage, CommandSlice, Delivery, PageToken, Pulse, Stage,
+};
+use callback::{
+    Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails, TaskToken, Tasks,
+};
 
 /// The longest output that Step Functions takes, in bytes.
 const OUTPUT_BYTES_MAX: usize = 262_144;
@@ -22,6 +27,8 @@ const OUTPUT_BYTES_MAX: usize = 262_144;
 const ERROR_CHARS_MAX: usize = 256;
 /// The longest cause that Step Functions takes, in characters.
 const CAUSE_CHARS_MAX: usize = 32_768;
+/// The most commands on one page of a list.
+const PAGE_COMMANDS_MAX: usize = 50;
 /// The most of a step's output that is listed, in characters.
 const LISTED_CHARS_MAX: usize = 2_500;
 /// What is left of a standard output or a standard error that is too long to be listed.
@@ -32,6 +39,10 @@ const LISTED_PART_CHARS: usize = 1_200;
 pub enum Op {
     /// Reads a command.
     ListCommands,
+    /// Reads a page of the commands of a slice: `ListCommands` with filters.
+    ListSlice,
+    /// Cancels a command.
+    CancelCommand,
     /// Reads the invocations of a command.
     ListCommandInvocations,
     /// Reads the whole output of a step on a node.
@@ -40,26 +51,33 @@ pub enum Op {
     SendTaskSuccess,
     /// Answers a task with an error.
     SendTaskFailure,
+    /// Asks whether a task waits.
+    SendTaskHeartbeat,
 }
 
 impl Op {
     /// All operations.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::ListCommands,
+        Self::ListSlice,
+        Self::CancelCommand,
         Self::ListCommandInvocations,
         Self::GetCommandInvocation,
         Self::SendTaskSuccess,
         Self::SendTaskFailure,
+        Self::SendTaskHeartbeat,
     ];
 
     /// The operation's name in the API.
     pub fn name(self) -> &'static str {
         match self {
-            Self::ListCommands => "ListCommands",
+            Self::ListCommands | Self::ListSlice => "ListCommands",
+            Self::CancelCommand => "CancelCommand",
             Self::ListCommandInvocations => "ListCommandInvocations",
             Self::GetCommandInvocation => "GetCommandInvocation",
             Self::SendTaskSuccess => "SendTaskSuccess",
             Self::SendTaskFailure => "SendTaskFailure",
+            Self::SendTaskHeartbeat => "SendTaskHeartbeat",
         }
     }
 
@@ -124,6 +142,9 @@ struct State {
     commands: BTreeMap<CommandId, Stored>,
     tasks: BTreeMap<String, Task>,
     answers: Vec<(String, Answer)>,
+    cancelled: Vec<CommandId>,
+    /// What is left of lists that were begun, by the number in their page token.
+    lists: Vec<VecDeque<CommandId>>,
     output_bytes_max: usize,
     faults: BTreeMap<Op, VecDeque<Fault>>,
     calls: BTreeMap<Op, usize>,
@@ -135,6 +156,8 @@ impl Default for State {
             commands: BTreeMap::new(),
             tasks: BTreeMap::new(),
             answers: Vec::new(),
+            cancelled: Vec::new(),
+            lists: Vec::new(),
             output_bytes_max: OUTPUT_BYTES_MAX,
             faults: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -228,6 +251,11 @@ impl World {
         self.state().answers.clone()
     }
 
+    /// All commands for which a cancel was asked, in their order.
+    pub fn cancelled(&self) -> Vec<CommandId> {
+        self.state().cancelled.clone()
+    }
+
     /// How many calls of this operation were made, failed ones included.
     pub fn calls(&self, op: Op) -> usize {
         self.state().calls.get(&op).copied().unwrap_or(0)
@@ -268,6 +296,35 @@ impl State {
                 stored.before.as_ref()
             }
             _ => Some(&stored.now),
+        }
+    }
+
+    /// The commands of a slice, newest first.
+    fn list(&self, slice: &CommandSlice) -> VecDeque<CommandId> {
+        let mut found: Vec<_> = self
+            .commands
+            .values()
+            .map(|stored| &stored.now.command)
+            .filter(|command| is_in(slice, command))
+            .map(|command| (Reverse(command.requested_at), command.id.clone()))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Ends a command that still runs, as a cancel does.
+    fn cancel(&mut self, id: &CommandId) {
+        self.cancelled.push(id.clone());
+        let Some(Stored { now, .. }) = self.commands.get_mut(id) else { return };
+        let Reading { command, invocations } = now;
+        if has_ended(&command.status, &command.status_details) {
+            return;
+        }
+        (command.status, command.status_details) = (Status::Cancelled, StatusDetails::Cancelled);
+        for one in invocations {
+            if !has_ended(&one.status, &one.status_details) {
+                (one.status, one.status_details) = (Status::Cancelled, StatusDetails::Cancelled);
+            }
         }
     }
 
@@ -323,6 +380,38 @@ impl RunCommand for World {
         })
         .await
     }
+
+    async fn commands(
+        &self,
+        slice: &CommandSlice,
+        page: Option<&PageToken>,
+    ) -> Result<CommandPage, CallError> {
+        self.call(Op::ListSlice, |state| {
+            let number = page.map_or_else(
+                || {
+                    let list = state.list(slice);
+                    state.lists.push(list);
+                    state.lists.len() - 1
+                },
+                |PageToken(number)| number.parse().expect("a page token of this world"),
+            );
+            let list: &mut VecDeque<_> = &mut state.lists[number];
+            let ids: Vec<_> = list.drain(..list.len().min(PAGE_COMMANDS_MAX)).collect();
+            let next = (!list.is_empty()).then(|| PageToken(number.to_string()));
+            let commands = ids.iter().filter_map(|id| state.commands.get(id));
+            let commands = commands.map(|stored| Ok(stored.now.command.clone())).collect();
+            Ok(CommandPage { commands, next })
+        })
+        .await
+    }
+
+    async fn cancel(&self, id: &CommandId) -> Result<(), CallError> {
+        self.call(Op::CancelCommand, |state| {
+            state.cancel(id);
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl Tasks for World {
@@ -355,6 +444,25 @@ impl Tasks for World {
         })
         .await
     }
+
+    async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
+        self.call(Op::SendTaskHeartbeat, |state| {
+            Ok(match state.tasks.get(token.expose()) {
+                None => Pulse::Rejected,
+                Some(Task::Closed) => Pulse::Closed,
+                Some(Task::Waiting) => Pulse::Alive,
+            })
+        })
+        .await
+    }
+}
+
+fn is_in(slice: &CommandSlice, command: &Command) -> bool {
+    let ended = has_ended(&command.status, &command.status_details);
+    command.document_name == slice.document_name
+        && ended == (slice.stage == Stage::Complete)
+        && slice.invoked_after.is_none_or(|after| command.requested_at >= after)
+        && slice.invoked_before.is_none_or(|before| command.requested_at <= before)
 }
 
 /// An invocation as it is listed: with the beginnings of its outputs.

@@ -1,11 +1,13 @@
 //! [`RunCommand`] over SSM.
 
 use aws_sdk_ssm::Client;
-use aws_sdk_ssm::error::ProvideErrorMetadata;
+use aws_sdk_ssm::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_ssm::primitives::DateTime;
-use aws_sdk_ssm::types;
+use aws_sdk_ssm::types::{self, CommandFilter, CommandFilterKey};
 use callback::command::{Callback, Output, Plugin};
-use callback::ports::{CallError, CallErrorKind, INVOCATIONS_MAX};
+use callback::ports::{
+    CallError, CallErrorKind, CommandPage, CommandSlice, INVOCATIONS_MAX, PageToken, Stage,
+};
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails};
 use jiff::Timestamp;
 
@@ -104,6 +106,60 @@ impl RunCommand for Ssm {
             }
         }
     }
+
+    async fn commands(
+        &self,
+        slice: &CommandSlice,
+        page: Option<&PageToken>,
+    ) -> Result<CommandPage, CallError> {
+        const OPERATION: &str = "ListCommands";
+        let answer = self
+            .client
+            .list_commands()
+            .set_filters(Some(
+                filters(slice).map_err(|error| odd_answer(OPERATION, &error.to_string()))?,
+            ))
+            .max_results(PAGE_ITEMS_MAX)
+            .set_next_token(page.map(|token| token.0.clone()))
+            .send()
+            .await
+            .map_err(|error| call_error(OPERATION, &error))?;
+        Ok(CommandPage {
+            commands: answer.commands.unwrap_or_default().into_iter().map(command).collect(),
+            next: answer.next_token.filter(|token| !token.is_empty()).map(PageToken),
+        })
+    }
+
+    async fn cancel(&self, id: &CommandId) -> Result<(), CallError> {
+        let answer = self.client.cancel_command().command_id(id.as_str()).send().await;
+        answer.map(|_| ()).map_err(|error| call_error("CancelCommand", &error))
+    }
+}
+
+/// The filters of `ListCommands` for a slice. Its times have whole seconds, and whether it counts
+/// a command at the very second is not documented, so the slice grows by a second at both ends.
+fn filters(slice: &CommandSlice) -> Result<Vec<CommandFilter>, BuildError> {
+    let stage = match slice.stage {
+        Stage::Executing => "Executing",
+        Stage::Complete => "Complete",
+    };
+    let mut filters = vec![
+        (CommandFilterKey::DocumentName, slice.document_name.clone()),
+        (CommandFilterKey::ExecutionStage, stage.to_owned()),
+    ];
+    if let Some(after) = slice.invoked_after {
+        filters.push((CommandFilterKey::InvokedAfter, whole_second(after, -1)));
+    }
+    if let Some(before) = slice.invoked_before {
+        filters.push((CommandFilterKey::InvokedBefore, whole_second(before, 1)));
+    }
+    let filter = |(key, value)| CommandFilter::builder().key(key).value(value).build();
+    filters.into_iter().map(filter).collect()
+}
+
+/// `shift_s` seconds after a time, as `ListCommands` takes it.
+fn whole_second(time: Timestamp, shift_s: i64) -> String {
+    Timestamp::from_second(time.as_second() + shift_s).unwrap_or(time).to_string()
 }
 
 /// Whether Run Command does not know the command: not yet, or no more.

@@ -3,7 +3,7 @@
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::config::http::HttpResponse;
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
-use callback::ports::{CallError, Delivery};
+use callback::ports::{CallError, Delivery, Pulse};
 use callback::{TaskToken, Tasks};
 
 use crate::call_error::call_error;
@@ -36,6 +36,18 @@ impl Tasks for StepFunctions {
         let request =
             self.client.send_task_failure().task_token(token.expose()).error(error).cause(cause);
         delivery("SendTaskFailure", request.send().await)
+    }
+
+    async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
+        const OPERATION: &str = "SendTaskHeartbeat";
+        match self.client.send_task_heartbeat().task_token(token.expose()).send().await {
+            Ok(_) => Ok(Pulse::Alive),
+            Err(error) => match error.code() {
+                Some("TaskTimedOut" | "TaskDoesNotExist") => Ok(Pulse::Closed),
+                Some("InvalidToken") => Ok(Pulse::Rejected),
+                _ => Err(call_error(OPERATION, &error)),
+            },
+        }
     }
 }
 

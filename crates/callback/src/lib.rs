@@ -12,21 +12,24 @@
 //! 3. [`report`]: the output or cause that the task gets, within the limits of Step Functions. Pure.
 //! 4. [`ports`]: the two traits to the outside, [`RunCommand`] and [`Tasks`].
 //! 5. [`settle`](mod@settle): read, decide, answer; for one command.
+//! 6. [`sweep`](mod@sweep): heartbeats, lost events, abandoned commands; for all commands.
 //!
 //! # Architecture invariants
 //!
 //! - This crate performs no IO and reads no clock and no environment. It may wait: [`settle()`]
-//!   pauses between two reads with Tokio's timer.
+//!   pauses between two reads, and [`sweep()`] gives up when its time is up, with Tokio's timer.
 //! - A task token leaves it only through the [`Tasks`] port. [`TaskToken`] cannot be printed or
 //!   serialized.
 //! - Nothing but [`settle()`] answers a task.
 //! - Every loop has a bound.
 
+pub mod chain;
 pub mod command;
 pub mod id;
 pub mod ports;
 pub mod report;
 pub mod settle;
+pub mod sweep;
 pub mod token;
 pub mod verdict;
 
@@ -34,5 +37,6 @@ pub use command::{Command, Invocation, Status, StatusDetails};
 pub use id::{CommandId, InstanceId};
 pub use ports::{RunCommand, Tasks};
 pub use settle::{Hint, Outcome, SettleError, settle};
+pub use sweep::{Scope, SweepReport, sweep};
 pub use token::TaskToken;
 pub use verdict::{Verdict, verdict};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 
+use jiff::Timestamp;
+
 use crate::command::{Command, Invocation, Output};
 use crate::id::{CommandId, InstanceId};
 use crate::token::TaskToken;
@@ -36,6 +38,53 @@ pub trait RunCommand: Sync {
         instance_id: &InstanceId,
         plugin_name: &str,
     ) -> impl Future<Output = Result<Output, CallError>> + Send;
+
+    /// One page of the commands of a slice, newest first (SSM API, `ListCommands` with filters).
+    /// A command that cannot be read is an error of its own, and not one of the page.
+    fn commands(
+        &self,
+        slice: &CommandSlice,
+        page: Option<&PageToken>,
+    ) -> impl Future<Output = Result<CommandPage, CallError>> + Send;
+
+    /// Asks Run Command to cancel a command on all of its nodes (SSM API, `CancelCommand`). Best
+    /// effort: a script may have ended before. For a command that has ended it does nothing.
+    fn cancel(&self, id: &CommandId) -> impl Future<Output = Result<(), CallError>> + Send;
+}
+
+/// Which commands to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandSlice {
+    /// The document, named as in `SendCommand`.
+    pub document_name: String,
+    /// Executing or completed.
+    pub stage: Stage,
+    /// Only commands that were requested at this time or later.
+    pub invoked_after: Option<Timestamp>,
+    /// Only commands that were requested at this time or earlier.
+    pub invoked_before: Option<Timestamp>,
+}
+
+/// Whether a command has ended (SSM API, command filter `ExecutionStage`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Pending, in progress, or cancelling.
+    Executing,
+    /// Ended, in whatever way.
+    Complete,
+}
+
+/// Where the next page of a list begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageToken(pub String);
+
+/// Some of the commands of a slice.
+#[derive(Debug)]
+pub struct CommandPage {
+    /// The commands, each read for itself.
+    pub commands: Vec<Result<Command, CallError>>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<PageToken>,
 }
 
 /// The most invocations of one command that are read. A command with more is not answered.
@@ -57,6 +106,22 @@ pub trait Tasks: Sync {
         error: &str,
         cause: &str,
     ) -> impl Future<Output = Result<Delivery, CallError>> + Send;
+
+    /// Tells a task that its work goes on, and learns whether it waits (Step Functions API,
+    /// `SendTaskHeartbeat`).
+    fn heartbeat(&self, token: &TaskToken)
+    -> impl Future<Output = Result<Pulse, CallError>> + Send;
+}
+
+/// Whether a task waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pulse {
+    /// It does.
+    Alive,
+    /// Nobody waits any more (`TaskTimedOut`, `TaskDoesNotExist`).
+    Closed,
+    /// Step Functions does not take this token (`InvalidToken`), and so does not say.
+    Rejected,
 }
 
 /// What became of an answer.

@@ -38,6 +38,9 @@ pub enum Hint {
     Changed,
     /// The command is said to have ended. Still running means that the read lags.
     Ended,
+    /// The command is said to have ended, and was requested so long ago that a node whose end is
+    /// not seen now is taken for one that never ran it.
+    Overdue,
 }
 
 /// What became of a command's callback.

@@ -1,9 +1,7 @@
 //! What Lambda is told when an invocation fails: a stable word for the error and one line.
 
-use std::error::Error;
-use std::fmt::Write as _;
-
 use callback::SettleError;
+use callback::chain::chain;
 use lambda_runtime::Diagnostic;
 
 use crate::event::InvalidEvent;
@@ -28,21 +26,10 @@ impl InvocationError {
             Self::Settle(error) => error.name(),
         }
     }
-
-    /// The error and everything that caused it, in one line.
-    pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut source = self.source();
-        while let Some(error) = source {
-            write!(line, ": {error}").expect("writing to a string does not fail");
-            source = error.source();
-        }
-        line
-    }
 }
 
 impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {
-        Self { error_type: error.name().to_owned(), error_message: error.chain() }
+        Self { error_type: error.name().to_owned(), error_message: chain(&error) }
     }
 }

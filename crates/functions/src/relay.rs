@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use callback::chain::chain;
 use callback::{Outcome, RunCommand, Tasks, settle};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -79,7 +80,7 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
                     command_id,
                     outcome,
                     settle_duration_ms,
-                    error = error.chain(),
+                    error = chain(error),
                     "not settled"
                 );
             }

@@ -333,7 +333,7 @@ fn five_thousand_failed_nodes_fit_into_a_cause() {
 fn one_failed_node_among_many_keeps_its_error() {
     let error = "e".repeat(FAILED_TEXT_BYTES_KEPT);
     let mut nodes: Vec<_> =
-        (0..5_000).map(|node| exited(node, 0, &"o".repeat(2_500), "")).collect();
+        (0..5_000).map(|node| exited(node, 0, &"o".repeat(250), "")).collect();
     nodes.push(exited(5_000, 1, "", &error));
     let read = check(&command("Failed", "Failed", 5_001), &nodes, CAUSE_BYTES_MAX);
     assert_eq!(read.invocations[0].standard_error_content, error);
@@ -363,10 +363,11 @@ fn one_byte_too_many_costs_a_few_characters() {
 
 #[test]
 fn every_limit_is_kept_to_the_byte() {
-    let nodes: Vec<_> = (0..120).map(|node| exited(node, 1, "", "")).collect();
-    let command = command("Failed", "Failed", 120);
-    // Wider than an entry, so that each of them ends at every distance from the limit.
-    for bytes_max in 20_000..20_400 {
+    let nodes: Vec<_> = (0..20).map(|node| exited(node, 1, "", "")).collect();
+    let command = command("Failed", "Failed", 20);
+    // Wider than an entry, so that each of them ends at every distance from the limit. More than
+    // nine are omitted: their count takes a byte more than none.
+    for bytes_max in 2_000..2_400 {
         check(&command, &nodes, bytes_max);
     }
 }

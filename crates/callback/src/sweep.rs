@@ -1,0 +1,332 @@
+//! Sweeps all commands, so that nothing is left waiting and nothing runs on alone.
+//!
+//! Events of Run Command can be lost, and a stopped task tells its command nothing. So once per
+//! interval a sweep looks at the commands themselves. It keeps no state between two sweeps:
+//!
+//! - *Executing* commands: each token gets a heartbeat. A closed task means that nobody waits for
+//!   the command any more, so it is cancelled.
+//! - *Completed* commands are probed with a heartbeat when their age has just passed 2, 4, 8, …
+//!   intervals. A task that still waits there has lost its event, and is settled on the spot.
+//!
+//! # What it finds, and when
+//!
+//! Each probe looks at a slice of commands two intervals long, and the next sweep at the slice one
+//! interval later: every command is seen by two sweeps at each age, so one missed sweep loses
+//! nothing. A command that ends at age `e` is complete at the first probe of an age of `e` or
+//! more, which is below `2e` (or two intervals, if that is more). So its task is answered before
+//! the command is `max(2e, 2 intervals) + 2 intervals` old, one missed sweep included. Commands
+//! that run longer than the lookback are not found.
+//!
+//! # What it costs
+//!
+//! With `d` documents and `s` probe ages (12 with the default settings) a sweep makes
+//!
+//! - `d × (2s + 1)` calls of `ListCommands`, and one more per 50 commands of a slice,
+//! - one `SendTaskHeartbeat` per executing command and per completed command in a slice,
+//! - one `CancelCommand` per abandoned command, and the calls of [`settle`](mod@crate::settle) per
+//!   recovered one.
+//!
+//! # When there is too much to do
+//!
+//! A sweep ends when its time is up and says that it was truncated. Each sweep begins one slice
+//! further than the one before, so that even sweeps that never get further than one slice have
+//! been everywhere after `d × (2s + 1)` sweeps (75 with the default settings and three documents).
+
+use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use tracing::{info, warn};
+
+use crate::chain::chain;
+use crate::command::{Command, OnAbandon, Status};
+use crate::id::CommandId;
+use crate::ports::{CallError, CommandSlice, PageToken, Pulse, RunCommand, Stage, Tasks};
+use crate::settle::{Hint, Outcome, settle};
+use crate::token::TaskToken;
+
+/// How many lists are read at the same time.
+const LISTS_AT_ONCE: usize = 4;
+/// How many commands are looked after at the same time. At 20 ms a call this is the rate that
+/// Step Functions allows for `SendTaskHeartbeat` in its largest regions, 500 per second.
+const COMMANDS_AT_ONCE: usize = 10;
+/// The most pages of one slice that are read: 100,000 commands.
+pub const SLICE_PAGES_MAX: usize = 2_000;
+/// The first probe, in intervals after the command was requested. The next ones double it.
+const FIRST_PROBE_INTERVALS: u32 = 2;
+/// The length of a slice of completed commands: one interval, and one more in case that a sweep
+/// is missed.
+const SLICE_INTERVALS: u32 = 2;
+/// From this age on, a completed command whose nodes were not all seen to end is not waited for.
+const OVERDUE_AGE: Duration = Duration::from_hours(1);
+
+/// What a sweep looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Documents whose commands are looked after, named as in `SendCommand`.
+    pub document_names: Vec<String>,
+    /// From one sweep to the next.
+    pub interval: Duration,
+    /// The greatest age at which a completed command is probed.
+    pub lookback: Duration,
+}
+
+/// What a sweep found and did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Executing commands that have a task token.
+    pub executing: u64,
+    /// Heartbeats that reached a waiting task.
+    pub heartbeats: u64,
+    /// Completed commands whose event was lost, and whose task has now been answered.
+    pub recovered: u64,
+    /// Commands that were cancelled because nobody waited any more.
+    pub cancelled: u64,
+    /// Commands with a token that Step Functions does not take. They are left alone.
+    pub rejected: u64,
+    /// Calls that failed. The next sweep tries again.
+    pub failed: u64,
+    /// Slices that were not looked at, or not to their end.
+    pub slices_left: u64,
+    /// Whether the time was up, or a slice too long, before everything had been looked at.
+    pub truncated: bool,
+}
+
+impl Scope {
+    /// The ages at which completed commands are probed: 2, 4, 8, … intervals, and the lookback.
+    pub fn probe_ages(&self) -> Vec<Duration> {
+        let first = self.interval * FIRST_PROBE_INTERVALS;
+        let doubled = std::iter::successors(Some(first), |age| age.checked_mul(2));
+        let mut ages: Vec<_> = doubled.take_while(|age| *age < self.lookback).collect();
+        ages.push(self.lookback.max(first));
+        ages
+    }
+
+    /// The slices that a sweep at `now` looks at, in its order of work.
+    pub fn slices(&self, now: Timestamp) -> Vec<Slice> {
+        let ages = self.probe_ages();
+        let mut slices = Vec::new();
+        for document_name in &self.document_names {
+            let slice = |stage, youngest: Option<Duration>, oldest: Option<Duration>| Slice {
+                listing: CommandSlice {
+                    document_name: document_name.clone(),
+                    stage,
+                    invoked_after: oldest.map(|age| before(now, age)),
+                    invoked_before: youngest.map(|age| before(now, age)),
+                },
+                age: youngest.unwrap_or_default(),
+            };
+            slices.push(slice(Stage::Executing, None, ages.first().copied()));
+            for (at, age) in ages.iter().enumerate() {
+                let next = ages.get(at + 1).copied();
+                slices.push(slice(Stage::Executing, Some(*age), next));
+                let oldest = *age + self.interval * SLICE_INTERVALS;
+                slices.push(slice(Stage::Complete, Some(*age), Some(oldest)));
+            }
+        }
+        if !slices.is_empty() {
+            let now_s = u64::try_from(now.as_second()).unwrap_or_default();
+            let sweep_number = now_s / self.interval.as_secs().max(1);
+            let start = sweep_number % slices.len() as u64;
+            slices.rotate_left(usize::try_from(start).unwrap_or_default());
+        }
+        slices
+    }
+}
+
+/// Commands of one document, one stage and one range of ages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// What is listed.
+    pub listing: CommandSlice,
+    /// The least age of the commands.
+    pub age: Duration,
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    SignedDuration::try_from(age)
+        .ok()
+        .and_then(|age| now.checked_sub(age).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Looks after all commands of the scope once.
+///
+/// `now` is the time of the sweep, `time_left` what it may take; what has begun by then is dropped,
+/// which is safe, because every step can be repeated. A call that fails is counted and stops
+/// nothing else.
+pub async fn sweep(
+    run_command: &impl RunCommand,
+    tasks: &impl Tasks,
+    scope: &Scope,
+    now: Timestamp,
+    time_left: Duration,
+) -> SweepReport {
+    let slices = scope.slices(now);
+    let tally = Tally::new(slices.len());
+    let work = stream::iter(&slices)
+        .map(|slice| Box::pin(commands(run_command, slice, &tally)))
+        .flatten_unordered(LISTS_AT_ONCE)
+        .for_each_concurrent(COMMANDS_AT_ONCE, |(slice, command)| {
+            look_after(run_command, tasks, slice, command, &tally)
+        });
+    let in_time = tokio::time::timeout(time_left, work).await.is_ok();
+    tally.into_report(in_time)
+}
+
+/// Counts while the sweep goes on, so that the counts are there when its time is up.
+struct Tally {
+    report: Mutex<SweepReport>,
+}
+
+impl Tally {
+    fn new(slices: usize) -> Self {
+        let report = SweepReport {
+            slices_left: u64::try_from(slices).unwrap_or(u64::MAX),
+            ..SweepReport::default()
+        };
+        Self { report: Mutex::new(report) }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut SweepReport)) {
+        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn fail(&self, id: &CommandId, error: &(dyn Error + 'static)) {
+        warn!(command_id = %id, error = chain(error), "a command was not looked after");
+        self.count(|report| report.failed += 1);
+    }
+
+    fn into_report(self, in_time: bool) -> SweepReport {
+        let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.truncated |= !in_time;
+        report
+    }
+}
+
+/// The commands of one slice that have a task token, page by page.
+fn commands<'a, R: RunCommand>(
+    run_command: &'a R,
+    slice: &'a Slice,
+    tally: &'a Tally,
+) -> impl Stream<Item = (&'a Slice, Waiting)> + 'a {
+    let first = Some((0, None));
+    stream::unfold(first, move |position| async move {
+        let (page_number, token): (usize, Option<PageToken>) = position?;
+        if page_number == SLICE_PAGES_MAX {
+            tally.count(|report| report.truncated = true);
+            return None;
+        }
+        let page = match run_command.commands(&slice.listing, token.as_ref()).await {
+            Ok(page) => page,
+            Err(error) => {
+                warn!(document_name = slice.listing.document_name, %error, "a slice was not listed");
+                tally.count(|report| report.failed += 1);
+                return None;
+            }
+        };
+        let next = page.next.map(|token| (page_number + 1, Some(token)));
+        if next.is_none() {
+            tally.count(|report| report.slices_left -= 1);
+        }
+        let waiting = page.commands.into_iter().filter_map(|command| waiting(command, tally));
+        let waiting: Vec<_> = waiting.map(|waiting| (slice, waiting)).collect();
+        Some((stream::iter(waiting), next))
+    })
+    .flatten()
+}
+
+/// A command that some task waits, or waited, for.
+struct Waiting {
+    id: CommandId,
+    token: TaskToken,
+    on_abandon: OnAbandon,
+    is_cancelling: bool,
+}
+
+fn waiting(command: Result<Command, CallError>, tally: &Tally) -> Option<Waiting> {
+    let command = match command {
+        Ok(command) => command,
+        Err(error) => {
+            warn!(%error, "a command was not understood");
+            tally.count(|report| report.failed += 1);
+            return None;
+        }
+    };
+    match command.callback.task_token? {
+        Ok(token) => Some(Waiting {
+            id: command.id,
+            token,
+            on_abandon: command.callback.on_abandon,
+            is_cancelling: command.status == Status::Cancelling,
+        }),
+        Err(error) => {
+            warn!(command_id = %command.id, %error, "no task can have this token");
+            tally.count(|report| report.rejected += 1);
+            None
+        }
+    }
+}
+
+async fn look_after(
+    run_command: &impl RunCommand,
+    tasks: &impl Tasks,
+    slice: &Slice,
+    command: Waiting,
+    tally: &Tally,
+) {
+    let is_executing = slice.listing.stage == Stage::Executing;
+    tally.count(|report| report.executing += u64::from(is_executing));
+    match tasks.heartbeat(&command.token).await {
+        Ok(Pulse::Alive) => {
+            tally.count(|report| report.heartbeats += 1);
+            if !is_executing {
+                recover(run_command, tasks, slice, &command.id, tally).await;
+            }
+        }
+        Ok(Pulse::Closed) => {
+            if is_executing && !command.is_cancelling && command.on_abandon == OnAbandon::Cancel {
+                cancel(run_command, &command.id, tally).await;
+            }
+        }
+        // A wrong cancel is worse than a late one: this is not known to be an abandoned command.
+        Ok(Pulse::Rejected) => {
+            warn!(command_id = %command.id, "Step Functions does not take the command's token");
+            tally.count(|report| report.rejected += 1);
+        }
+        Err(error) => tally.fail(&command.id, &error),
+    }
+}
+
+/// Settles a completed command whose task still waits: its event was lost.
+async fn recover(
+    run_command: &impl RunCommand,
+    tasks: &impl Tasks,
+    slice: &Slice,
+    id: &CommandId,
+    tally: &Tally,
+) {
+    let hint = if slice.age >= OVERDUE_AGE { Hint::Overdue } else { Hint::Ended };
+    match settle(run_command, tasks, id, hint).await {
+        Ok(outcome @ (Outcome::Succeeded | Outcome::Failed { .. })) => {
+            warn!(command_id = %id, outcome = outcome.name(), "a lost event was made good");
+            tally.count(|report| report.recovered += 1);
+        }
+        // Its event came after all, between the heartbeat and the answer.
+        Ok(_) => {}
+        Err(error) => tally.fail(id, &error),
+    }
+}
+
+/// Cancels a command that nobody waits for any more.
+async fn cancel(run_command: &impl RunCommand, id: &CommandId, tally: &Tally) {
+    match run_command.cancel(id).await {
+        Ok(()) => {
+            info!(command_id = %id, "cancelled, because its task is closed");
+            tally.count(|report| report.cancelled += 1);
+        }
+        Err(error) => tally.fail(id, &error),
+    }
+}
