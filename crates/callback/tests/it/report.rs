@@ -332,8 +332,7 @@ fn five_thousand_failed_nodes_fit_into_a_cause() {
 #[test]
 fn one_failed_node_among_many_keeps_its_error() {
     let error = "e".repeat(FAILED_TEXT_BYTES_KEPT);
-    let mut nodes: Vec<_> =
-        (0..5_000).map(|node| exited(node, 0, &"o".repeat(250), "")).collect();
+    let mut nodes: Vec<_> = (0..5_000).map(|node| exited(node, 0, &"o".repeat(250), "")).collect();
     nodes.push(exited(5_000, 1, "", &error));
     let read = check(&command("Failed", "Failed", 5_001), &nodes, CAUSE_BYTES_MAX);
     assert_eq!(read.invocations[0].standard_error_content, error);
