@@ -16,7 +16,8 @@ use tempfile::TempDir;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
-    Agent, ApiError, Document, Documents, NodeFile, Platform, RunCommand, Settings, create_node,
+    Agent, ApiError, Document, Documents, NodeFile, Platform, RunCommand, Settings, StatusDetails,
+    create_node,
 };
 
 const NODE: &str = "i-0123456789abcdef0";

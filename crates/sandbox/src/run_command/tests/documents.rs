@@ -136,17 +136,7 @@ async fn a_document_runs_another_document() {
 
 #[tokio::test]
 async fn a_nested_document_that_cannot_run_fails_and_says_why() {
-    let documents = [
-        ("RunAny", runs_a_document()),
-        ("Loop", {
-            let mut document = runs_a_document();
-            document["parameters"] = json!({});
-            document["mainSteps"][0]["inputs"] =
-                json!({"documentType": "SSMDocument", "documentPath": "Loop"});
-            document
-        }),
-    ];
-    let trial = Trial::with(&documents, Duration::ZERO);
+    let trial = Trial::with(&[("RunAny", runs_a_document())], Duration::ZERO);
     let error = async |name: &str| {
         let parameters = json!({"documentName": [name], "taskToken": ["AAAAsecret"]});
         let invocation = run(&trial, "RunAny", &parameters).await;
@@ -154,7 +144,22 @@ async fn a_nested_document_that_cannot_run_fails_and_says_why() {
         invocation["StandardErrorContent"].as_str().unwrap().to_owned()
     };
     assert!(error("Missing").await.contains("Missing does not exist"));
-    assert!(error("AWS-RunShellScript").await.contains("commands"));
-    assert!(error("Loop").await.contains("more than 3 deep"));
-    assert!(!error("AWS-RunShellScript").await.contains("AAAAsecret"));
+    let missing = error("AWS-RunShellScript").await;
+    assert!(missing.contains("commands") && !missing.contains("AAAAsecret"), "{missing}");
+}
+
+#[tokio::test]
+async fn a_document_that_runs_itself_ends() {
+    let itself = json!({"documentType": "SSMDocument", "documentPath": "Loop"});
+    let steps = json!([
+        step("turn", &json!(["echo turn"])),
+        {"name": "again", "action": "aws:runDocument", "inputs": itself},
+    ]);
+    let trial = Trial::with(&[("Loop", json!({"mainSteps": steps}))], Duration::ZERO);
+    let id = trial.send(send_to("Loop", &json!({}))).await;
+    assert_eq!(trial.ended(&id).await["Status"], "Failed");
+    let again = &trial.invocations(&id).await[0]["CommandPlugins"][1];
+    let output = again["Output"].as_str().unwrap();
+    assert_eq!(output.matches("turn\n").count(), 3, "{output}");
+    assert!(output.contains("more than 3 deep"), "{output}");
 }

@@ -112,3 +112,17 @@ async fn nothing_is_left_behind_but_what_the_script_left() {
     let scripts = std::fs::read_dir(trial.file(NODE, ".commands")).unwrap();
     assert_eq!(scripts.count(), 0);
 }
+
+#[tokio::test]
+async fn an_end_is_final() {
+    let trial = Trial::new();
+    let id = trial.send_script("true").await;
+    trial.ended(&id).await;
+    {
+        let mut store = trial.run_command.shared.store();
+        assert!(!store.report(0, 0, StatusDetails::Failed, &[]));
+        assert!(store.executing(tokio::time::Instant::now()).is_empty());
+    }
+    assert_eq!(trial.command(&id).await["Status"], "Success");
+    assert_eq!(trial.invocation(&id, NODE).await["Status"], "Success");
+}
