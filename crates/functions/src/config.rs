@@ -4,11 +4,17 @@
 //! |---|---|---|---|
 //! | `LOG_LEVEL` | both | `info` | `error`, `warn`, `info`, `debug` or `trace`; for this project's own code |
 //! | `AWS_LAMBDA_FUNCTION_NAME` | both | set by Lambda | the metric dimension `FunctionName` |
+//! | `DOCUMENT_NAMES` | `sweep` | none, required | the documents to look after, as named in `SendCommand`, separated by commas |
+//! | `SWEEP_INTERVAL_SECONDS` | `sweep` | 60 | from one sweep to the next, 1 to 3,600; as the schedule has it |
+//! | `LOOKBACK_HOURS` | `sweep` | 49 | how old a completed command may be that is looked at, 1 to 720; a script may run for 48 hours, and Run Command keeps commands for 720 |
 //!
 //! The SDK reads its own: `AWS_REGION`, `AWS_ENDPOINT_URL`, credentials and so on.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
+use callback::Scope;
 use tracing::level_filters::LevelFilter;
 
 /// Settings of the function `relay`.
@@ -18,6 +24,17 @@ pub struct RelayConfig {
     pub log_level: LevelFilter,
     /// `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
+}
+
+/// Settings of the function `sweep`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepConfig {
+    /// `LOG_LEVEL`.
+    pub log_level: LevelFilter,
+    /// `AWS_LAMBDA_FUNCTION_NAME`.
+    pub function_name: String,
+    /// `DOCUMENT_NAMES`, `SWEEP_INTERVAL_SECONDS` and `LOOKBACK_HOURS`.
+    pub scope: Scope,
 }
 
 /// Every environment variable that is missing or bad.
@@ -45,6 +62,38 @@ impl RelayConfig {
         let mut variables = Variables { lookup, problems: Vec::new() };
         let config =
             Self { log_level: variables.log_level(), function_name: variables.function_name() };
+        variables.finish(config)
+    }
+}
+
+impl SweepConfig {
+    /// Reads the environment of the process.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names every bad variable, what it holds and what was wanted.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the variables through `lookup`.
+    ///
+    /// # Errors
+    ///
+    /// See [`SweepConfig::from_environment`].
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut variables = Variables { lookup, problems: Vec::new() };
+        let interval_s = variables.number("SWEEP_INTERVAL_SECONDS", 60, 1..=3_600);
+        let lookback_h = variables.number("LOOKBACK_HOURS", 49, 1..=720);
+        let config = Self {
+            log_level: variables.log_level(),
+            function_name: variables.function_name(),
+            scope: Scope {
+                document_names: variables.document_names(),
+                interval: Duration::from_secs(interval_s),
+                lookback: Duration::from_hours(lookback_h),
+            },
+        };
         variables.finish(config)
     }
 }
@@ -79,6 +128,32 @@ impl<L: Fn(&str) -> Option<String>> Variables<L> {
         name
     }
 
+    fn document_names(&mut self) -> Vec<String> {
+        let text = (self.lookup)("DOCUMENT_NAMES").unwrap_or_default();
+        let names: Vec<_> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if names.is_empty() {
+            self.problem("DOCUMENT_NAMES", &text, "one document name or more, separated by commas");
+        }
+        names
+    }
+
+    fn number(&mut self, name: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let Some(text) = (self.lookup)(name) else { return default };
+        match text.trim().parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+                self.problem(name, &text, &wanted);
+                default
+            }
+        }
+    }
+
     fn problem(&mut self, name: &str, came: &str, wanted: &str) {
         self.problems.push(format!("{name} is `{came}`, wanted is {wanted}"));
     }
@@ -104,10 +179,18 @@ impl std::error::Error for ConfigError {}
 mod tests {
     use super::*;
 
-    fn relay(variables: &[(&str, &str)]) -> Result<RelayConfig, ConfigError> {
-        RelayConfig::from_lookup(|name| {
+    fn lookup(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        |name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        })
+        }
+    }
+
+    fn relay(variables: &[(&str, &str)]) -> Result<RelayConfig, ConfigError> {
+        RelayConfig::from_lookup(lookup(variables))
+    }
+
+    fn sweep(variables: &[(&str, &str)]) -> Result<SweepConfig, ConfigError> {
+        SweepConfig::from_lookup(lookup(variables))
     }
 
     #[test]
@@ -121,5 +204,28 @@ mod tests {
     fn every_bad_variable_is_named_in_one_error() {
         let error = relay(&[("LOG_LEVEL", "loud")]).unwrap_err().to_string();
         insta::assert_snapshot!(error, @"bad environment: LOG_LEVEL is `loud`, wanted is error, warn, info, debug or trace; AWS_LAMBDA_FUNCTION_NAME is ``, wanted is the function's name, which Lambda sets");
+    }
+
+    #[test]
+    fn a_sweep_looks_after_its_documents_every_minute_for_49_hours() {
+        let config = sweep(&[
+            ("AWS_LAMBDA_FUNCTION_NAME", "stack-sweep"),
+            ("DOCUMENT_NAMES", "SfnRunShellScript, Mine,,"),
+        ]);
+        let scope = config.unwrap().scope;
+        assert_eq!(scope.document_names, ["SfnRunShellScript", "Mine"]);
+        assert_eq!(scope.interval, Duration::from_mins(1));
+        assert_eq!(scope.lookback, Duration::from_hours(49));
+    }
+
+    #[test]
+    fn every_bad_variable_of_a_sweep_is_named_in_one_error() {
+        let error = sweep(&[
+            ("DOCUMENT_NAMES", " , "),
+            ("SWEEP_INTERVAL_SECONDS", "0"),
+            ("LOOKBACK_HOURS", "two"),
+            ("LOG_LEVEL", ""),
+        ]);
+        insta::assert_snapshot!(error.unwrap_err().to_string().replace("; ", "\n"));
     }
 }

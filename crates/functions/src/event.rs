@@ -17,6 +17,10 @@ const RUN_COMMAND_SOURCE: &str = "aws.ssm";
 const COMMAND_DETAIL_TYPE: &str = "EC2 Command Status-change Notification";
 /// `detail-type` of an event about a command on one node.
 const INVOCATION_DETAIL_TYPE: &str = "EC2 Command Invocation Status-change Notification";
+/// `source` and `detail-type` of the event of a scheduled rule.
+const SCHEDULED: (&str, &str) = ("aws.events", "Scheduled Event");
+/// `source` and `detail-type` of an event about an execution of a state machine.
+const EXECUTION: (&str, &str) = ("aws.states", "Step Functions Execution Status Change");
 /// The longest part of an event that is quoted in an error, in characters.
 const QUOTED_CHARS_MAX: usize = 64;
 
@@ -28,6 +32,24 @@ pub struct CommandChange {
     /// Whether the event says that the command has ended.
     pub hint: Hint,
     /// When EventBridge took the event, to the second.
+    pub occurred_at: Option<Timestamp>,
+}
+
+/// What started a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepCause {
+    /// The schedule.
+    Schedule,
+    /// An execution ended, so its commands may be abandoned.
+    ExecutionEnded,
+}
+
+/// It is time for a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SweepTrigger {
+    /// Why.
+    pub cause: SweepCause,
+    /// The time of the event, to the second; for a schedule, the scheduled time.
     pub occurred_at: Option<Timestamp>,
 }
 
@@ -69,11 +91,10 @@ impl CommandChange {
         let is_command = event.detail_type == COMMAND_DETAIL_TYPE;
         let is_invocation = event.detail_type == INVOCATION_DETAIL_TYPE;
         if event.source != RUN_COMMAND_SOURCE || !(is_command || is_invocation) {
-            return Err(InvalidEvent::Unexpected {
-                detail_type: quoted(&event.detail_type),
-                source_name: quoted(&event.source),
-                wanted: "a status change of a command or of an invocation from `aws.ssm`",
-            });
+            return Err(unexpected(
+                &event,
+                "a status change of a command or of an invocation from `aws.ssm`",
+            ));
         }
         let command_id = text_field(&event.detail, "command-id")?;
         // One node that has ended says nothing of the others.
@@ -82,11 +103,44 @@ impl CommandChange {
         Ok(Self {
             command_id: CommandId::parse(command_id).map_err(InvalidEvent::CommandId)?,
             hint: if says_ended { Hint::Ended } else { Hint::Changed },
-            occurred_at: event
-                .time
-                .and_then(|time| Timestamp::from_millisecond(time.timestamp_millis()).ok()),
+            occurred_at: occurred_at(&event),
         })
     }
+}
+
+impl SweepTrigger {
+    /// Reads a scheduled event, or an event about an execution of a state machine. Nothing else is
+    /// needed of them: a sweep looks at everything.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEvent`] tells what came and what was wanted.
+    pub fn parse(json: &str) -> Result<Self, InvalidEvent> {
+        let event = envelope(json)?;
+        let cause = match (event.source.as_str(), event.detail_type.as_str()) {
+            SCHEDULED => SweepCause::Schedule,
+            EXECUTION => SweepCause::ExecutionEnded,
+            _ => {
+                return Err(unexpected(
+                    &event,
+                    "a scheduled event, or a status change of an execution from `aws.states`",
+                ));
+            }
+        };
+        Ok(Self { cause, occurred_at: occurred_at(&event) })
+    }
+}
+
+fn unexpected(event: &EventBridgeEvent, wanted: &'static str) -> InvalidEvent {
+    InvalidEvent::Unexpected {
+        detail_type: quoted(&event.detail_type),
+        source_name: quoted(&event.source),
+        wanted,
+    }
+}
+
+fn occurred_at(event: &EventBridgeEvent) -> Option<Timestamp> {
+    event.time.and_then(|time| Timestamp::from_millisecond(time.timestamp_millis()).ok())
 }
 
 /// Whether a status of an event says that the command has ended. Events use the words of `Status`;
@@ -215,5 +269,21 @@ mod tests {
     fn nesting_without_end_is_refused() {
         let json = event(COMMAND_DETAIL_TYPE, &"[".repeat(200_000));
         assert!(CommandChange::parse(&json).is_err());
+    }
+
+    #[test]
+    fn a_sweep_starts_by_schedule_and_when_an_execution_ends() {
+        let trigger = |source: &str, detail_type: &str| {
+            SweepTrigger::parse(&format!(
+                r#"{{"source":"{source}","detail-type":"{detail_type}","time":"2026-11-22T10:00:00Z","detail":{{}}}}"#
+            ))
+        };
+        let scheduled = trigger("aws.events", "Scheduled Event").unwrap();
+        assert_eq!(scheduled.cause, SweepCause::Schedule);
+        assert_eq!(scheduled.occurred_at.unwrap().to_string(), "2026-11-22T10:00:00Z");
+        let ended = trigger("aws.states", "Step Functions Execution Status Change").unwrap();
+        assert_eq!(ended.cause, SweepCause::ExecutionEnded);
+        let error = trigger("aws.ssm", "EC2 Command Status-change Notification").unwrap_err();
+        insta::assert_snapshot!(error, @"event `EC2 Command Status-change Notification` from `aws.ssm`, wanted is a scheduled event, or a status change of an execution from `aws.states`");
     }
 }

@@ -1,6 +1,7 @@
 //! The Lambda functions of Run Command Relay.
 //!
 //! - [`relay`]: told by EventBridge that a command changed; settles it.
+//! - [`mod@sweep`]: by schedule, looks after all commands.
 //! - [`event`]: the shapes of the events, read tolerantly.
 //! - [`config`]: the environment variables, all in one place.
 //! - [`telemetry`]: logs. [`metrics`]: metrics.
@@ -11,7 +12,9 @@ pub mod event;
 pub mod invocation_error;
 pub mod metrics;
 pub mod relay;
+pub mod sweep;
 pub mod telemetry;
 
-pub use config::RelayConfig;
+pub use config::{RelayConfig, SweepConfig};
 pub use relay::Relay;
+pub use sweep::Sweep;

@@ -33,6 +33,32 @@ pub struct RelayMetrics<'a> {
     pub request_id: &'a str,
 }
 
+/// What one invocation of `sweep` found and did.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SweepMetrics<'a> {
+    /// Dimension: the function, and so the stack.
+    pub function_name: &'a str,
+    /// Executing commands that have a task token.
+    pub executing: u64,
+    /// Heartbeats that reached a waiting task.
+    pub heartbeats: u64,
+    /// Lost events that were made good.
+    pub recovered: u64,
+    /// Commands that were cancelled because nobody waited any more.
+    pub cancelled: u64,
+    /// Commands whose token Step Functions does not take.
+    pub rejected: u64,
+    /// Calls that failed.
+    pub failed: u64,
+    /// 1 when the sweep did not get to its end.
+    pub truncated: u64,
+    /// How long it took, in milliseconds.
+    pub sweep_duration: u64,
+    /// A property, not a dimension: the invocation.
+    pub request_id: &'a str,
+}
+
 #[derive(Serialize)]
 struct Record<'a, V> {
     #[serde(rename = "_aws")]
@@ -63,6 +89,16 @@ struct Definition {
     unit: &'static str,
 }
 
+impl Definition {
+    const fn count(name: &'static str) -> Self {
+        Self { name, unit: "Count" }
+    }
+
+    const fn milliseconds(name: &'static str) -> Self {
+        Self { name, unit: "Milliseconds" }
+    }
+}
+
 impl RelayMetrics<'_> {
     /// Writes the record as one line to standard output.
     ///
@@ -74,15 +110,48 @@ impl RelayMetrics<'_> {
     }
 
     fn line(&self, now: Timestamp) -> io::Result<Vec<u8>> {
-        const COUNT: Definition = Definition { name: "Settled", unit: "Count" };
-        const DURATION: Definition = Definition { name: "SettleDuration", unit: "Milliseconds" };
-        const LATENCY: Definition = Definition { name: "EventToAnswer", unit: "Milliseconds" };
+        const COUNT: Definition = Definition::count("Settled");
+        const DURATION: Definition = Definition::milliseconds("SettleDuration");
+        const LATENCY: Definition = Definition::milliseconds("EventToAnswer");
         let metrics: &[Definition] = match self.event_to_answer {
             Some(_) => &[COUNT, DURATION, LATENCY],
             None => &[COUNT, DURATION],
         };
         line(self, &[&["FunctionName", "Outcome"]], metrics, now)
     }
+}
+
+impl SweepMetrics<'_> {
+    /// Writes the record as one line to standard output.
+    ///
+    /// # Errors
+    ///
+    /// When standard output cannot be written.
+    pub fn emit(&self, now: Timestamp) -> io::Result<()> {
+        io::stdout().lock().write_all(&self.line(now)?)
+    }
+
+    fn line(&self, now: Timestamp) -> io::Result<Vec<u8>> {
+        const METRICS: &[Definition] = &[
+            Definition::count("Executing"),
+            Definition::count("Heartbeats"),
+            Definition::count("Recovered"),
+            Definition::count("Cancelled"),
+            Definition::count("Rejected"),
+            Definition::count("Failed"),
+            Definition::count("Truncated"),
+            Definition::milliseconds("SweepDuration"),
+        ];
+        line(self, &[&["FunctionName"]], METRICS, now)
+    }
+}
+
+/// A duration in milliseconds as a metric: what does not fit counts as 0.
+pub fn millis<N>(millis: N) -> u64
+where
+    u64: TryFrom<N>,
+{
+    u64::try_from(millis).unwrap_or_default()
 }
 
 /// One line of embedded metric format: the values, and which of them are dimensions and metrics.
@@ -112,6 +181,24 @@ mod tests {
             event_to_answer: Some(812),
             settle_duration: 41,
             command_id: Some("0b8ef9e2-1b2c-4d3e-8f4a-5b6c7d8e9f00"),
+            request_id: "request",
+        };
+        let line = values.line(Timestamp::UNIX_EPOCH).unwrap();
+        insta::assert_snapshot!(str::from_utf8(&line).unwrap());
+    }
+
+    #[test]
+    fn a_record_of_a_sweep_defines_every_metric_that_it_holds() {
+        let values = SweepMetrics {
+            function_name: "stack-sweep",
+            executing: 8,
+            heartbeats: 7,
+            recovered: 6,
+            cancelled: 5,
+            rejected: 4,
+            failed: 3,
+            truncated: 1,
+            sweep_duration: 2,
             request_id: "request",
         };
         let line = values.line(Timestamp::UNIX_EPOCH).unwrap();

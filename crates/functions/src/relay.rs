@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::event::CommandChange;
 use crate::invocation_error::InvocationError;
-use crate::metrics::RelayMetrics;
+use crate::metrics::{RelayMetrics, millis};
 
 /// The function with its ports. Made once per process.
 #[derive(Debug)]
@@ -103,11 +103,4 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
             outcome: outcome.name(),
         })
     }
-}
-
-fn millis<N>(millis: N) -> u64
-where
-    u64: TryFrom<N>,
-{
-    u64::try_from(millis).unwrap_or_default()
 }

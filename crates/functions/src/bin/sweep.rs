@@ -1,0 +1,20 @@
+//! The Lambda function `sweep`.
+
+use callback_aws::Clients;
+use functions::{Sweep, SweepConfig, telemetry};
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let config = SweepConfig::from_environment()?;
+    telemetry::init(config.log_level);
+    let clients = Clients::from_environment().await;
+    let sweep = Sweep::new(clients.ssm, clients.step_functions, config.scope, config.function_name);
+    let handle = async |event: LambdaEvent<Box<RawValue>>| {
+        let deadline = Timestamp::try_from(event.context.deadline()).unwrap_or(Timestamp::MAX);
+        sweep.handle(event.payload.get(), &event.context.request_id, deadline).await
+    };
+    lambda_runtime::run(service_fn(handle)).await
+}
