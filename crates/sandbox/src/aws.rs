@@ -171,7 +171,8 @@ impl Client {
         send(&format!("GET {url}"), self.http.get(url)).await
     }
 
-    fn request(&self, method: Method, path: &str, service: &str) -> reqwest::RequestBuilder {
+    /// A request of this path, signed in shape for this service.
+    pub fn request(&self, method: Method, path: &str, service: &str) -> reqwest::RequestBuilder {
         let scope = format!("sandbox/20200101/{}/{service}/aws4_request", self.region);
         self.http
             .request(method, format!("{}{path}", self.base))

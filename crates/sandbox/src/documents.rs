@@ -26,7 +26,10 @@ impl Documents for StoredDocuments {
         let moto = self.moto.clone();
         let name = name_of_arn(name).to_owned();
         async move {
-            match moto.json(SSM, "GetDocument", &json!({ "Name": name, "DocumentFormat": "JSON" })).await {
+            match moto
+                .json(SSM, "GetDocument", &json!({ "Name": name, "DocumentFormat": "JSON" }))
+                .await
+            {
                 Ok(answer) => document(&name, &answer).map(Some),
                 Err(error) if error.to_string().contains("InvalidDocument") => Ok(None),
                 Err(error) => Err(error.to_string()),

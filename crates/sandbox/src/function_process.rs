@@ -130,14 +130,7 @@ impl FunctionProcess {
         let server = tokio::spawn(axum::serve(listener, router(api)).into_future());
         let log = OpenOptions::new().create(true).append(true).open(&program.log)?;
         let process = spawn(program, &address.to_string(), &log).await?;
-        Ok(FunctionProcess {
-            process,
-            server,
-            work,
-            init,
-            timeout: program.timeout,
-            usable: true,
-        })
+        Ok(FunctionProcess { process, server, work, init, timeout: program.timeout, usable: true })
     }
 
     /// Whether it can take another invocation.

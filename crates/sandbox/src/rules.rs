@@ -67,10 +67,7 @@ impl Rules {
             return Ok(Arc::clone(&read.rules));
         }
         let rules = Arc::new(self.list().await?);
-        *read = Some(Read {
-            at: Instant::now(),
-            rules: Arc::clone(&rules),
-        });
+        *read = Some(Read { at: Instant::now(), rules: Arc::clone(&rules) });
         Ok(rules)
     }
 

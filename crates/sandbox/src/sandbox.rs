@@ -109,7 +109,6 @@ impl Sandbox {
         let nodes = create_nodes(&directory, nodes)?;
         let parts = Parts::new(&directory, &endpoint, &client, options, &mark)?;
         let run_command = parts.run_command.clone();
-        let tasks = parts.serve(listener, client.clone(), options);
 
         progress("deploying the stack");
         let functions = match &options.functions {
@@ -120,6 +119,8 @@ impl Sandbox {
             outputs: stack::deploy(&client, &options.template, &functions).await?,
             state_machines: stack::create_state_machines(&client, &options.state_machines).await?,
         };
+        // Not before, so that no rule of the stack is missed by an early look at the rules.
+        let tasks = parts.serve(listener, client, options);
         Ok(Sandbox { endpoint, directory, nodes, stack, run_command, tasks, moto, guard })
     }
 

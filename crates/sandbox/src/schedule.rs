@@ -48,7 +48,8 @@ pub async fn run(
             };
             let next = due.entry(rule.arn.clone()).or_insert(now + period);
             if *next <= now {
-                *next = now + period;
+                // Without drift; what was missed meanwhile is not made up for.
+                *next = (*next + period).max(now);
                 let resources = [rule.arn.clone()];
                 let event = event("aws.events", "Scheduled Event", &region, &resources, &json!({}));
                 delivery.deliver_by_rule(rule, &event).await;
@@ -78,9 +79,9 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_period() {
-        assert_eq!(rate("rate(1 minute)"), Some(Duration::from_secs(60)));
-        assert_eq!(rate("rate(5 minutes)"), Some(Duration::from_secs(300)));
-        assert_eq!(rate("rate(2 days)"), Some(Duration::from_secs(172_800)));
+        assert_eq!(rate("rate(1 minute)"), Some(Duration::from_mins(1)));
+        assert_eq!(rate("rate(5 minutes)"), Some(Duration::from_mins(5)));
+        assert_eq!(rate("rate(2 days)"), Some(Duration::from_hours(48)));
     }
 
     #[test]

@@ -182,9 +182,7 @@ async fn wait_until_created(moto: &Client) -> Result<BTreeMap<String, String>, S
 fn texts(operation: &'static str, xml: &str, name: &str) -> Result<Vec<String>, StackError> {
     let document =
         roxmltree::Document::parse(xml).map_err(|source| StackError::Xml { operation, source })?;
-    let elements = document
-        .descendants()
-        .filter(|node| node.tag_name().name() == name);
+    let elements = document.descendants().filter(|node| node.tag_name().name() == name);
     Ok(elements.map(|node| node.text().unwrap_or_default().to_owned()).collect())
 }
 

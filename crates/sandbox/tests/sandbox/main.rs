@@ -1,0 +1,8 @@
+//! The sandbox as its users meet it: the program itself, started and spoken to over HTTP.
+
+mod delivery;
+mod gateway;
+mod invocation;
+mod lifetime;
+mod moto_quirks;
+mod running;
