@@ -57,7 +57,7 @@ lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licen
 build: architecture toolchain tests-venv ## Build the functions for Lambda (ARCH=arm64 or x86_64)
 	$(call say,building for $(ARCH))
 	$(WITH_VENV) cargo lambda build --locked --release $(LAMBDA_TARGET) --package functions
-	@ls -l target/lambda/*/bootstrap
+	@ls -l "$${CARGO_TARGET_DIR:-target}"/lambda/*/bootstrap
 
 .PHONY: watch
 watch: toolchain tests-venv ## Run the functions under cargo lambda, against `make up` (PORT=5000)
