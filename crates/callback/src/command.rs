@@ -106,6 +106,25 @@ pub struct Invocation {
     pub standard_error_url: String,
 }
 
+/// How the agent begins the output of a step that it did not run: another platform, or a
+/// precondition that does not hold. It reports such a step as a success (SSM Agent, plugin runner).
+const STEP_SKIPPED: &str = "Step execution skipped due to";
+
+impl Invocation {
+    /// Whether the document ran on this node and succeeded. When all of its steps were skipped,
+    /// Run Command says Success, and nothing ran.
+    pub fn has_succeeded(&self) -> bool {
+        self.status_details == StatusDetails::Success && !self.was_skipped()
+    }
+
+    /// Whether the agent skipped all steps of the document.
+    pub fn was_skipped(&self) -> bool {
+        let is_skipped =
+            |plugin: &Plugin| plugin.output.stdout.trim_start().starts_with(STEP_SKIPPED);
+        !self.plugins.is_empty() && self.plugins.iter().all(is_skipped)
+    }
+}
+
 /// One step of the document on one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin {

@@ -202,7 +202,7 @@ impl<'a> Entry<'a> {
             output_truncated: invocation.plugins.iter().any(|plugin| plugin.output.truncated),
             standard_output_url: &invocation.standard_output_url,
             standard_error_url: &invocation.standard_error_url,
-            succeeded: invocation.status_details == StatusDetails::Success,
+            succeeded: invocation.has_succeeded(),
             frame_bytes: 0,
         };
         // One more for the comma between two entries.

@@ -14,23 +14,37 @@
 //! interval later: every command is seen by two sweeps at each age, so one missed sweep loses
 //! nothing. A command that ends at age `e` is complete at the first probe of an age of `e` or
 //! more, which is below `2e` (or two intervals, if that is more). So its task is answered before
-//! the command is `max(2e, 2 intervals) + 2 intervals` old, one missed sweep included. Commands
-//! that run longer than the lookback are not found.
+//! the command is `max(2e, 2 intervals) + 1 interval` old, and when a sweep is missed, one interval
+//! later. Commands that run longer than the lookback are not found.
 //!
 //! # What it costs
 //!
-//! With `d` documents and `s` probe ages (12 with the default settings) a sweep makes
+//! With `d` documents and `s` probe ages (12 with the default settings) there are `d × (2s + 1)`
+//! slices, and a sweep makes
 //!
-//! - `d × (2s + 1)` calls of `ListCommands`, and one more per 50 commands of a slice,
-//! - one `SendTaskHeartbeat` per executing command and per completed command in a slice,
+//! - one call of `ListCommands` per slice, and in a slice of more than 50 commands one per 50,
+//!   whether they have a token or not,
+//! - one `SendTaskHeartbeat` per executing command and per completed command in a slice, if it has
+//!   a token,
 //! - one `CancelCommand` per abandoned command, and the calls of [`settle`](mod@crate::settle) per
 //!   recovered one.
 //!
+//! It holds one page of each of the four slices that it reads at a time, whatever the number of
+//! commands.
+//!
 //! # When there is too much to do
 //!
-//! A sweep ends when its time is up and says that it was truncated. Each sweep begins one slice
-//! further than the one before, so that even sweeps that never get further than one slice have
-//! been everywhere after `d × (2s + 1)` sweeps (75 with the default settings and three documents).
+//! A sweep ends when its time is up and says that it was truncated. It begins with one slice alone
+//! and goes on with the others when that is done. The next sweep begins one slice further. So even
+//! sweeps that never finish more than their first slice have finished each one once after
+//! `d × (2s + 1)` sweeps (75 with the default settings and three documents). An executing command
+//! moves to slices of greater age meanwhile, so it can take `2s` sweeps more until it is reached.
+//!
+//! What no rotation can make good: a completed command is in a slice for two sweeps at each age.
+//! If both of them leave its slice out, a lost event is found at the next age, which is twice as
+//! great, or not at all after the last one. A slice with more commands than a sweep has time for
+//! is looked at from its newest command on, again and again. So sweeps that are truncated for long
+//! need more time or memory.
 
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
@@ -38,6 +52,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::chain::chain;
@@ -47,13 +62,15 @@ use crate::ports::{CallError, CommandSlice, PageToken, Pulse, RunCommand, Stage,
 use crate::settle::{Hint, Outcome, settle};
 use crate::token::TaskToken;
 
-/// How many lists are read at the same time.
+/// How many slices are listed at the same time.
 const LISTS_AT_ONCE: usize = 4;
 /// How many commands are looked after at the same time. At 20 ms a call this is the rate that
 /// Step Functions allows for `SendTaskHeartbeat` in its largest regions, 500 per second.
 const COMMANDS_AT_ONCE: usize = 10;
 /// The most pages of one slice that are read: 100,000 commands.
 pub const SLICE_PAGES_MAX: usize = 2_000;
+/// The shortest interval, so that the probe ages grow.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// The first probe, in intervals after the command was requested. The next ones double it.
 const FIRST_PROBE_INTERVALS: u32 = 2;
 /// The length of a slice of completed commands: one interval, and one more in case that a sweep
@@ -67,7 +84,7 @@ const OVERDUE_AGE: Duration = Duration::from_hours(1);
 pub struct Scope {
     /// Documents whose commands are looked after, named as in `SendCommand`.
     pub document_names: Vec<String>,
-    /// From one sweep to the next.
+    /// From one sweep to the next. Less than a second counts as a second.
     pub interval: Duration,
     /// The greatest age at which a completed command is probed.
     pub lookback: Duration,
@@ -82,11 +99,12 @@ pub struct SweepReport {
     pub heartbeats: u64,
     /// Completed commands whose event was lost, and whose task has now been answered.
     pub recovered: u64,
-    /// Commands that were cancelled because nobody waited any more.
+    /// Commands whose cancel was asked for, because nobody waited any more.
     pub cancelled: u64,
     /// Commands with a token that Step Functions does not take. They are left alone.
     pub rejected: u64,
-    /// Calls that failed. The next sweep tries again.
+    /// Slices that could not be listed, commands that could not be read, and commands for which a
+    /// call failed. The next sweep tries again.
     pub failed: u64,
     /// Slices that were not looked at, or not to their end.
     pub slices_left: u64,
@@ -97,7 +115,7 @@ pub struct SweepReport {
 impl Scope {
     /// The ages at which completed commands are probed: 2, 4, 8, … intervals, and the lookback.
     pub fn probe_ages(&self) -> Vec<Duration> {
-        let first = self.interval * FIRST_PROBE_INTERVALS;
+        let first = self.interval() * FIRST_PROBE_INTERVALS;
         let doubled = std::iter::successors(Some(first), |age| age.checked_mul(2));
         let mut ages: Vec<_> = doubled.take_while(|age| *age < self.lookback).collect();
         ages.push(self.lookback.max(first));
@@ -122,17 +140,21 @@ impl Scope {
             for (at, age) in ages.iter().enumerate() {
                 let next = ages.get(at + 1).copied();
                 slices.push(slice(Stage::Executing, Some(*age), next));
-                let oldest = *age + self.interval * SLICE_INTERVALS;
+                let oldest = *age + self.interval() * SLICE_INTERVALS;
                 slices.push(slice(Stage::Complete, Some(*age), Some(oldest)));
             }
         }
         if !slices.is_empty() {
             let now_s = u64::try_from(now.as_second()).unwrap_or_default();
-            let sweep_number = now_s / self.interval.as_secs().max(1);
+            let sweep_number = now_s / self.interval().as_secs();
             let start = sweep_number % slices.len() as u64;
             slices.rotate_left(usize::try_from(start).unwrap_or_default());
         }
         slices
+    }
+
+    fn interval(&self) -> Duration {
+        self.interval.max(INTERVAL_MIN)
     }
 }
 
@@ -143,6 +165,16 @@ pub struct Slice {
     pub listing: CommandSlice,
     /// The least age of the commands.
     pub age: Duration,
+}
+
+impl Slice {
+    /// Whether a command that was requested then belongs to the slice. A list may be longer by
+    /// those at its ends: they are in the next slice, too, and need no second look.
+    pub fn holds(&self, requested_at: Timestamp) -> bool {
+        let CommandSlice { invoked_after, invoked_before, .. } = self.listing;
+        invoked_after.is_none_or(|after| requested_at > after)
+            && invoked_before.is_none_or(|before| requested_at <= before)
+    }
 }
 
 fn before(now: Timestamp, age: Duration) -> Timestamp {
@@ -166,14 +198,36 @@ pub async fn sweep(
 ) -> SweepReport {
     let slices = scope.slices(now);
     let tally = Tally::new(slices.len());
-    let work = stream::iter(&slices)
-        .map(|slice| Box::pin(commands(run_command, slice, &tally)))
-        .flatten_unordered(LISTS_AT_ONCE)
-        .for_each_concurrent(COMMANDS_AT_ONCE, |(slice, command)| {
-            look_after(run_command, tasks, slice, command, &tally)
-        });
+    let places = Semaphore::new(COMMANDS_AT_ONCE);
+    let look_through = |slice| look_through(run_command, tasks, slice, &places, &tally);
+    // The first slice is not shared with others, so that a sweep with little time gets it done.
+    let (first, others) = slices.split_at(slices.len().min(1));
+    let work = async {
+        stream::iter(first).for_each(look_through).await;
+        stream::iter(others).for_each_concurrent(LISTS_AT_ONCE, look_through).await;
+    };
     let in_time = tokio::time::timeout(time_left, work).await.is_ok();
     tally.into_report(in_time)
+}
+
+/// Looks after all commands of one slice.
+async fn look_through(
+    run_command: &impl RunCommand,
+    tasks: &impl Tasks,
+    slice: &Slice,
+    places: &Semaphore,
+    tally: &Tally,
+) {
+    let mut is_listed = false;
+    commands(run_command, slice, &mut is_listed, tally)
+        .for_each_concurrent(COMMANDS_AT_ONCE, |command| async move {
+            let _place = places.acquire().await;
+            look_after(run_command, tasks, slice, command, tally).await;
+        })
+        .await;
+    if is_listed {
+        tally.count(|report| report.slices_left -= 1);
+    }
 }
 
 /// Counts while the sweep goes on, so that the counts are there when its time is up.
@@ -206,15 +260,17 @@ impl Tally {
     }
 }
 
-/// The commands of one slice that have a task token, page by page.
+/// The commands of one slice that have a task token, page by page. Tells in `is_listed` whether it
+/// has come to the end of the list.
 fn commands<'a, R: RunCommand>(
     run_command: &'a R,
     slice: &'a Slice,
+    is_listed: &'a mut bool,
     tally: &'a Tally,
-) -> impl Stream<Item = (&'a Slice, Waiting)> + 'a {
-    let first = Some((0, None));
+) -> impl Stream<Item = Waiting> + 'a {
+    let first = Some((0, None, is_listed));
     stream::unfold(first, move |position| async move {
-        let (page_number, token): (usize, Option<PageToken>) = position?;
+        let (page_number, token, is_listed): (usize, Option<PageToken>, _) = position?;
         if page_number == SLICE_PAGES_MAX {
             tally.count(|report| report.truncated = true);
             return None;
@@ -227,12 +283,11 @@ fn commands<'a, R: RunCommand>(
                 return None;
             }
         };
-        let next = page.next.map(|token| (page_number + 1, Some(token)));
-        if next.is_none() {
-            tally.count(|report| report.slices_left -= 1);
-        }
-        let waiting = page.commands.into_iter().filter_map(|command| waiting(command, tally));
-        let waiting: Vec<_> = waiting.map(|waiting| (slice, waiting)).collect();
+        *is_listed = page.next.is_none();
+        let next = page.next.map(|token| (page_number + 1, Some(token), is_listed));
+        let commands = page.commands.into_iter();
+        let waiting: Vec<_> =
+            commands.filter_map(|command| waiting(slice, command, tally)).collect();
         Some((stream::iter(waiting), next))
     })
     .flatten()
@@ -246,8 +301,9 @@ struct Waiting {
     is_cancelling: bool,
 }
 
-fn waiting(command: Result<Command, CallError>, tally: &Tally) -> Option<Waiting> {
+fn waiting(slice: &Slice, command: Result<Command, CallError>, tally: &Tally) -> Option<Waiting> {
     let command = match command {
+        Ok(command) if !slice.holds(command.requested_at) => return None,
         Ok(command) => command,
         Err(error) => {
             warn!(%error, "a command was not understood");

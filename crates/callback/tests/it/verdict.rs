@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use crate::sample::{command, invocation};
+use crate::sample::{command, exited, invocation, plugin};
 
 use Verdict::{Failure, Running, Success, Unseen};
 
@@ -47,6 +47,28 @@ fn a_command_that_has_not_ended_is_running() {
             check(words, 0, nodes, &Running);
         }
     }
+}
+
+#[test]
+fn a_node_that_skipped_every_step_is_no_success() {
+    let skipped = |node| {
+        let text = "Step execution skipped due to incompatible platform. Step name: runShellScript";
+        exited(node, 0, text, "")
+    };
+    let decide = |nodes: &[Invocation]| {
+        let targets = u32::try_from(nodes.len()).unwrap();
+        verdict(&command("Success", "Success", targets), nodes)
+    };
+    assert_eq!(decide(&[skipped(1)]), Failure(StatusDetails::InvalidPlatform));
+    assert_eq!(decide(&[skipped(1), skipped(2)]), Failure(StatusDetails::InvalidPlatform));
+    assert_eq!(decide(&[skipped(1), exited(2, 0, "done", "")]), Failure(StatusDetails::Incomplete));
+    // A document for several platforms runs one step and skips the others.
+    let mut one_of_two = skipped(1);
+    one_of_two.plugins.push(plugin("runPowerShellScript", 0, "done", ""));
+    assert_eq!(decide(&[one_of_two]), Success);
+    let mut unseen = command("Success", "Success", 2);
+    unseen.completed_count = 1;
+    assert_eq!(verdict(&unseen, &[skipped(1)]), Unseen(StatusDetails::Incomplete));
 }
 
 #[test]
