@@ -199,7 +199,7 @@ pub async fn sweep(
     let slices = scope.slices(now);
     let tally = Tally::new(slices.len());
     let places = Semaphore::new(COMMANDS_AT_ONCE);
-    let look_through = |slice| look_through(run_command, tasks, slice, &places, &tally);
+    let look_through = |slice| Box::pin(look_through(run_command, tasks, slice, &places, &tally));
     // The first slice is not shared with others, so that a sweep with little time gets it done.
     let (first, others) = slices.split_at(slices.len().min(1));
     let work = async {
