@@ -16,6 +16,7 @@ import threading
 import uuid
 
 import moto.server
+from jsonata import Jsonata
 from moto.awslambda.models import EventInvokeConfig, LambdaBackend, LambdaFunction
 from moto.awslambda.utils import get_backend as lambda_backend
 from moto.cloudformation.parsing import ResourceMap
@@ -43,8 +44,11 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackOutcomeFailure,
     CallbackOutcomeSuccess,
 )
+from moto.stepfunctions.parser.asl.eval import states as states_data
+from moto.stepfunctions.parser.asl.eval import variable_store
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramRunning, ProgramStopped
+from moto.stepfunctions.parser.asl.jsonata import jsonata
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution import (
@@ -226,6 +230,28 @@ def correct_executions():
 def correct_state_machines_of_stacks():
     """AWS: a state machine that CloudFormation made is a state machine like any other."""
     states_models.stepfunctions_backends = stepfunctions_parser_backends
+
+
+def correct_jsonata():
+    """AWS: JSONata is evaluated, and a variable may hold any text."""
+
+    def evaluate(expression):
+        try:
+            # Through JSON text and back: the engine gives lists of its own, and halves of
+            # characters beyond U+FFFF.
+            return json.loads(json.dumps(Jsonata(expression).evaluate(None)))
+        except Exception as error:
+            raise jsonata.JSONataException("UNKNOWN", str(error)) from error
+
+    def declarations(bindings):
+        return "".join(
+            f"{name}:={to_json_str(value, separators=(',', ':'))};"
+            for name, value in bindings.items()
+        )
+
+    jsonata._eval_jsonata = evaluate
+    for module in (jsonata, states_data, variable_store):
+        module.encode_jsonata_variable_declarations = declarations
 
 
 def correct_sdk_tasks():
@@ -445,6 +471,7 @@ def correct_all():
     correct_attempts()
     correct_executions()
     correct_state_machines_of_stacks()
+    correct_jsonata()
     emit_execution_status_events(correct_sdk_tasks())
     correct_list_defaults()
     correct_documents_of_stacks()

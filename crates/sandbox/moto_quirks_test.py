@@ -301,6 +301,28 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
 
         self.check(probe, moto="StateMachineDoesNotExist", aws="accepted")
 
+    def test_jsonata_is_evaluated(self):
+        def probe(moto):
+            state = {
+                "Type": "Pass",
+                "QueryLanguage": "JSONata",
+                "Assign": {"said": "{% $states.input.said %}"},
+                "Output": {"list": "{% [$states.input.said] %}"},
+                "Next": "Say",
+            }
+            say = {
+                "Type": "Pass",
+                "QueryLanguage": "JSONata",
+                "Output": "{% $append($states.input.list, $said) %}",
+                "End": True,
+            }
+            text = json.dumps({"said": 'a "quoted" 😀'})
+            execution = moto.execution({"First": state, "Say": say}, start="First", input=text)
+            described = moto.ended(execution)
+            return json.loads(described["output"]) if "output" in described else None
+
+        self.check(probe, moto=None, aws=['a "quoted" 😀'] * 2)
+
     def test_errors_of_systems_manager_have_its_name_as_step_functions_writes_it(self):
         def probe(moto):
             execution = moto.execution(
