@@ -29,8 +29,11 @@ from moto.events.responses import EventsHandler
 from moto.moto_api._internal import urls as moto_api_urls
 from moto.ssm.models import Document
 from moto.stepfunctions import models as states_models
+from moto.stepfunctions.parser.asl.component.state import state
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_lambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service,
     state_task_service_aws_sdk as sdk_task,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import (
@@ -182,7 +185,8 @@ def correct_attempts():
 
 def correct_executions():
     """AWS: an execution without a name is called by a new UUID; a stopped or timed-out execution
-    ends at once, waiting tasks included, and keeps the error and cause of StopExecution."""
+    ends at once, waiting tasks included, and keeps the error and cause of StopExecution; the output
+    is compact JSON text, also that of a string."""
     start_execution = StepFunctionsParserBackend.start_execution
     reflect = BaseExecutionWorkerCommunication._reflect_execution_status
     set_error = Environment.set_error
@@ -218,6 +222,10 @@ def correct_executions():
         if isinstance(state, ProgramStopped):
             self.execution.error = state.error
             self.execution.cause = state.cause
+        if self.execution.status == "SUCCEEDED":
+            self.execution.output = json.dumps(
+                self.execution.output, separators=(",", ":"), ensure_ascii=False
+            )
 
     StepFunctionsParserBackend.start_execution = start_named
     StepFunctionResponse.stop_execution = stop_with_reason
@@ -252,6 +260,20 @@ def correct_jsonata():
     jsonata._eval_jsonata = evaluate
     for module in (jsonata, states_data, variable_store):
         module.encode_jsonata_variable_declarations = declarations
+
+
+def correct_sizes():
+    """AWS: input and output of a state may have 262,144 bytes of UTF-8. Moto counts the escapes and
+    spaces of Python's JSON too, and takes a byte less."""
+
+    def is_within_size_quota(value):
+        text = value
+        if not isinstance(value, str):
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        return len(text.encode(errors="surrogatepass")) <= OUTPUT_BYTES_MAX
+
+    for module in (state, state_task_lambda, state_task_service):
+        module.is_within_size_quota = is_within_size_quota
 
 
 def correct_sdk_tasks():
@@ -314,7 +336,7 @@ def status_event(execution, status):
         "stopDate": int(execution.stop_date.timestamp() * 1000) if ended else None,
         "input": execution.execution_input,
         "inputDetails": {"included": True},
-        "output": to_json_str(execution.output) if succeeded else None,
+        "output": execution.output if succeeded else None,
         "outputDetails": {"included": True} if succeeded else None,
         "error": execution.error if ended else None,
         "cause": execution.cause if ended else None,
@@ -472,6 +494,7 @@ def correct_all():
     correct_executions()
     correct_state_machines_of_stacks()
     correct_jsonata()
+    correct_sizes()
     emit_execution_status_events(correct_sdk_tasks())
     correct_list_defaults()
     correct_documents_of_stacks()

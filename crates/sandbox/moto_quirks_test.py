@@ -289,6 +289,19 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
 
         self.check(probe, moto=len("None"), aws=36)
 
+    def test_an_output_is_compact_json_text(self):
+        def probe(moto):
+            outputs = []
+            for value in ("text", {"a": ["ä"]}):
+                state = {"Type": "Pass", "Result": value, "End": True}
+                execution = moto.execution({"Rest": state}, start="Rest")
+                outputs.append(moto.ended(execution)["output"])
+            return outputs
+
+        self.check(
+            probe, moto=["text", '{"a": ["\\u00e4"]}'], aws=['"text"', '{"a":["ä"]}']
+        )
+
     def test_a_state_machine_of_a_stack_can_be_executed(self):
         def probe(moto):
             definition = {"StartAt": "Rest", "States": {"Rest": {"Type": "Pass", "End": True}}}
@@ -322,6 +335,21 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
             return json.loads(described["output"]) if "output" in described else None
 
         self.check(probe, moto=None, aws=['a "quoted" 😀'] * 2)
+
+    def test_an_output_is_measured_in_bytes_of_utf_8(self):
+        def probe(moto):
+            statuses = []
+            for characters in (65_534, 65_536):
+                state, token = moto.waiting_task()
+                execution = moto.execution({"Wait": state})
+                # Four bytes each, two brackets and two quotes.
+                output = json.dumps(["\U0001f980" * characters], ensure_ascii=False)
+                code(moto.states.send_task_success, taskToken=token(), output=output)
+                statuses.append(moto.ended(execution, seconds=2)["status"])
+            return statuses
+
+        # One that is too long is not taken at all.
+        self.check(probe, moto=["FAILED", "FAILED"], aws=["SUCCEEDED", "RUNNING"])
 
     def test_errors_of_systems_manager_have_its_name_as_step_functions_writes_it(self):
         def probe(moto):
