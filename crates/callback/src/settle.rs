@@ -246,8 +246,12 @@ fn next_step(
             command_id: id.clone(),
             status_details: command.status_details,
         }),
-        // A success that some node has not confirmed is not called a failure: it may still be one.
-        Verdict::Unseen(_) if !is_last_read || command.status_details == StatusDetails::Success => {
+        // A success that some node has not confirmed is not called a failure before it is overdue:
+        // it may still be one.
+        Verdict::Unseen(_)
+            if !is_last_read
+                || (command.status_details == StatusDetails::Success && hint != Hint::Overdue) =>
+        {
             Step::ReadAgain(SettleError::Unseen {
                 command_id: id.clone(),
                 target_count: command.target_count,
