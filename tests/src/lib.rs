@@ -2,4 +2,5 @@
 
 pub mod aws_server;
 pub mod sample;
+pub mod sandbox;
 pub mod world;
