@@ -1,5 +1,6 @@
-//! The pure half of the crate: what is decided, and what the task is told.
+//! The pure part of the crate: what is decided, what the task is told, and what a sweep looks at.
 
 mod report;
 mod sample;
+mod sweep;
 mod verdict;
