@@ -160,6 +160,18 @@ impl Client {
         }
     }
 
+    /// Changes a resource of a REST API.
+    pub async fn put_json(
+        &self,
+        service: &str,
+        operation: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<(), CallError> {
+        let request = self.request(Method::PUT, path, service).body(body.to_string());
+        send(operation, request).await.map(|_| ())
+    }
+
     /// Puts something into S3: a bucket (`/bucket`) or an object (`/bucket/key`).
     pub async fn put(&self, path: &str, content: Vec<u8>) -> Result<(), CallError> {
         let request = self.request(Method::PUT, path, "s3").body(content);

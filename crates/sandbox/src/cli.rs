@@ -72,7 +72,7 @@ pub struct Options {
     /// long. Lambda: 60.
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub retry_seconds: f64,
-    /// Fire scheduled rules every so many seconds, whatever their rate says.
+    /// Fire scheduled rules every so many seconds, whatever their rate says, and tell the sweep so.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub schedule_seconds: Option<u64>,
     #[allow(missing_docs)]

@@ -1,14 +1,25 @@
-//! `sandbox demo`: four commands through state machines, and what comes of them, at a glance.
+//! `sandbox demo`: commands through state machines, and what comes of them, at a glance: four that
+//! end by themselves, one whose event is lost, and one whose execution is stopped.
 
-use std::{error::Error, fmt::Write as _, process::ExitCode, time::Duration};
+mod case;
+
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use self::case::{Case, Ended, Expected, ended, problems, show};
 use crate::{
-    aws::{Client, STATES},
+    aws::{Client, SSM, STATES},
     cli::Options,
+    faults::Faults,
     sandbox::{NODE_TAG, Sandbox},
     up::{failed, runtime},
 };
@@ -16,36 +27,15 @@ use crate::{
 const NODES: u16 = 3;
 const EXECUTION_MAX: Duration = Duration::from_secs(25);
 const POLL_PAUSE: Duration = Duration::from_millis(100);
-
-/// A command, and what must come of it.
-struct Case {
-    title: &'static str,
-    state_machine: &'static str,
-    input: Value,
-    expected: Expected,
-}
-
-/// How an execution must end.
-enum Expected {
-    /// With what each of so many nodes wrote to stdout.
-    Success { nodes: usize, stdout: &'static str },
-    /// With this error, and this exit code in its cause.
-    Failure { error: &'static str, response_code: i64 },
-}
-
-/// How an execution ended.
-struct Ended {
-    status: String,
-    error: Option<String>,
-    /// The output, or the cause as JSON.
-    report: Value,
-    /// The output or the cause as it came.
-    text: String,
-}
+/// How often the demo sweeps, in seconds. On AWS it is a minute.
+const SWEEP_SECONDS: u64 = 2;
+/// Where the script of the stopped execution leaves its process id.
+const PID_FILE: &str = "stopped-execution.pid";
 
 /// Runs the demo; succeeds only if every case ended as it must.
 #[allow(clippy::needless_pass_by_value)] // It is all there is to do.
-pub fn run(options: Options) -> ExitCode {
+pub fn run(mut options: Options) -> ExitCode {
+    options.schedule_seconds.get_or_insert(SWEEP_SECONDS);
     match runtime().block_on(demo(&options)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -73,20 +63,32 @@ async fn run_cases(sandbox: &Sandbox, options: &Options) -> Result<bool, Box<dyn
     let client = Client::new(sandbox.endpoint(), &options.region)?;
     let cases = cases(sandbox.nodes());
     println!("▸ running {} executions …\n", cases.len());
-    let executions = cases.iter().map(|case| {
-        let machine = sandbox.stack().state_machines.get(case.state_machine);
-        execute(&client, machine.map(String::as_str), case)
-    });
+    let executions = cases.iter().map(|case| execute(&client, sandbox, case));
     let mut all_right = true;
     for (case, ended) in cases.iter().zip(join_all(executions).await) {
-        let ended = ended?;
-        let problems = problems(&case.expected, &ended);
-        all_right &= problems.is_empty();
-        println!("{}", show(case, &ended, &problems));
+        all_right &= judge(case, &ended?);
     }
+
+    println!("▸ losing all events; now only the sweep can find that a command has ended …\n");
+    sandbox.set_faults(Faults { drop_events: 1.0, ..options.faults });
+    let case = lost_event(sandbox.nodes());
+    let ended = execute(&client, sandbox, &case).await;
+    sandbox.set_faults(options.faults);
+    all_right &= judge(&case, &ended?);
+
+    println!("▸ stopping an execution whose script would run for 5 minutes …\n");
+    all_right &= stopped_execution(&client, sandbox).await?;
+
     let verdict = if all_right { "all ended as they must" } else { "NOT all ended as they must" };
-    println!("{} executions: {verdict}", cases.len());
+    println!("{} executions: {verdict}", cases.len() + 2);
     Ok(all_right)
+}
+
+/// Shows how an execution ended; whether that is how it must.
+fn judge(case: &Case, ended: &Ended) -> bool {
+    let problems = problems(&case.expected, ended);
+    println!("{}", show(case, ended, &problems));
+    problems.is_empty()
 }
 
 fn cases(nodes: &[String]) -> [Case; 4] {
@@ -136,135 +138,112 @@ fn cases(nodes: &[String]) -> [Case; 4] {
     ]
 }
 
-/// Starts an execution and waits for its end.
-async fn execute(
-    client: &Client,
-    state_machine: Option<&str>,
-    case: &Case,
-) -> Result<Ended, Box<dyn Error>> {
-    let arn =
-        state_machine.ok_or_else(|| format!("there is no state machine {}", case.state_machine))?;
-    let body = json!({ "stateMachineArn": arn, "input": case.input.to_string() });
-    let started = client.json(STATES, "StartExecution", &body).await?;
-    let execution = json!({ "executionArn": started["executionArn"] });
-    let deadline = Instant::now() + EXECUTION_MAX;
+fn lost_event(nodes: &[String]) -> Case {
+    Case {
+        title: "5  a script whose event is lost",
+        state_machine: "run-command-by-instance-ids",
+        input: json!({ "InstanceIds": [nodes.first()], "Commands": ["echo 'nobody told you'"] }),
+        expected: Expected::Success { nodes: 1, stdout: "nobody told you" },
+    }
+}
+
+/// Stops an execution while its script runs. The script must be gone, and its command cancelled.
+async fn stopped_execution(client: &Client, sandbox: &Sandbox) -> Result<bool, Box<dyn Error>> {
+    let node = sandbox.nodes().first().ok_or("the sandbox has no node")?;
+    let pid_file = sandbox.directory().join("nodes").join(node).join(PID_FILE);
+    let script = [format!("echo $$ > {PID_FILE}"), "sleep 300".to_owned()];
+    let input = json!({ "InstanceIds": [node], "Commands": script });
+    let execution = start(client, sandbox, "run-command-by-instance-ids", &input).await?;
+
+    let process = within(EXECUTION_MAX, async || process(&pid_file))
+        .await
+        .ok_or("the script of the execution to be stopped did not start")?;
+    let command = newest_command(client, node).await?;
+    client.json(STATES, "StopExecution", &json!({ "executionArn": execution })).await?;
+    let stopped_at = Instant::now();
+    let gone =
+        within(EXECUTION_MAX, async || (!process.exists()).then(|| stopped_at.elapsed())).await;
+    let cancelled = within(EXECUTION_MAX, async || {
+        let status = command_status(client, &command).await.ok()?;
+        (status == "Cancelled").then_some(())
+    })
+    .await;
+    let ended = describe(client, &execution).await?;
+
+    println!("── 6  a script whose execution is stopped");
+    println!("   execution  {}", ended.status);
+    println!("   command    {command}");
+    println!("   status     {}", command_status(client, &command).await?);
+    match gone {
+        Some(after) => println!("   process    gone after {:.1} s", after.as_secs_f64()),
+        None => println!("   process    still there: {}", process.display()),
+    }
+    let is_right = ended.status == "ABORTED" && gone.is_some() && cancelled.is_some();
+    let wanted = "expected: ABORTED, command Cancelled, process gone";
+    println!("   {}\n", if is_right { "✓          as it must" } else { wanted });
+    Ok(is_right)
+}
+
+/// Where the process with the id in this file shows, once the file is there.
+fn process(pid_file: &Path) -> Option<PathBuf> {
+    let pid: u32 = fs::read_to_string(pid_file).ok()?.trim().parse().ok()?;
+    Some(PathBuf::from(format!("/proc/{pid}")))
+}
+
+async fn newest_command(client: &Client, node: &str) -> Result<String, Box<dyn Error>> {
+    let answer = client.json(SSM, "ListCommands", &json!({ "InstanceId": node })).await?;
+    let id = answer["Commands"][0]["CommandId"].as_str();
+    Ok(id.ok_or("the node has no command")?.to_owned())
+}
+
+async fn command_status(client: &Client, command: &str) -> Result<String, Box<dyn Error>> {
+    let answer = client.json(SSM, "ListCommands", &json!({ "CommandId": command })).await?;
+    Ok(answer["Commands"][0]["Status"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Asks again and again until there is an answer, or the time is up.
+async fn within<T>(time: Duration, ask: impl AsyncFn() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + time;
     loop {
-        let described = client.json(STATES, "DescribeExecution", &execution).await?;
-        if described["status"] != "RUNNING" || Instant::now() >= deadline {
-            return Ok(ended(&described));
+        let answer = ask().await;
+        if answer.is_some() || Instant::now() >= deadline {
+            return answer;
         }
         sleep(POLL_PAUSE).await;
     }
 }
 
-fn ended(described: &Value) -> Ended {
-    let text = described["output"].as_str().or(described["cause"].as_str());
-    let text = text.unwrap_or_default().to_owned();
-    Ended {
-        status: described["status"].as_str().unwrap_or_default().to_owned(),
-        error: described["error"].as_str().map(str::to_owned),
-        report: serde_json::from_str(&text).unwrap_or_default(),
-        text,
+/// Starts an execution; its ARN.
+async fn start(
+    client: &Client,
+    sandbox: &Sandbox,
+    state_machine: &str,
+    input: &Value,
+) -> Result<String, Box<dyn Error>> {
+    let arn = sandbox
+        .stack()
+        .state_machines
+        .get(state_machine)
+        .ok_or_else(|| format!("there is no state machine {state_machine}"))?;
+    let body = json!({ "stateMachineArn": arn, "input": input.to_string() });
+    let started = client.json(STATES, "StartExecution", &body).await?;
+    Ok(started["executionArn"].as_str().ok_or("an execution without an ARN")?.to_owned())
+}
+
+/// Starts an execution and waits for its end.
+async fn execute(client: &Client, sandbox: &Sandbox, case: &Case) -> Result<Ended, Box<dyn Error>> {
+    let execution = start(client, sandbox, case.state_machine, &case.input).await?;
+    let ended = within(EXECUTION_MAX, async || {
+        let ended = describe(client, &execution).await.ok()?;
+        (ended.status != "RUNNING").then_some(ended)
+    });
+    match ended.await {
+        Some(ended) => Ok(ended),
+        None => describe(client, &execution).await,
     }
 }
 
-/// In what an execution differs from what is expected.
-fn problems(expected: &Expected, ended: &Ended) -> Vec<String> {
-    let invocations = invocations(&ended.report);
-    let mut problems = Vec::new();
-    let mut check = |right: bool, wanted: String| {
-        if !right {
-            problems.push(wanted);
-        }
-    };
-    match expected {
-        Expected::Success { nodes, stdout } => {
-            check(ended.status == "SUCCEEDED", "status SUCCEEDED".to_owned());
-            check(invocations.len() == *nodes, format!("{nodes} nodes"));
-            let said = |invocation: &&Value| {
-                let output = invocation["StandardOutputContent"].as_str();
-                output.is_some_and(|output| output.contains(stdout))
-            };
-            let all = invocations.iter().filter(said).count() == *nodes;
-            check(all, format!("{stdout:?} from each"));
-        }
-        Expected::Failure { error, response_code } => {
-            check(ended.status == "FAILED", "status FAILED".to_owned());
-            check(ended.error.as_deref() == Some(*error), format!("error {error}"));
-            let coded = |invocation: &Value| invocation["ResponseCode"] == *response_code;
-            let code = format!("ResponseCode {response_code} in the cause");
-            check(invocations.iter().any(coded), code);
-        }
-    }
-    problems
-}
-
-fn invocations(report: &Value) -> &[Value] {
-    report["Invocations"].as_array().map_or(&[], Vec::as_slice)
-}
-
-fn show(case: &Case, ended: &Ended, problems: &[String]) -> String {
-    let mut text = format!("── {}\n", case.title);
-    let mut line = |name: &str, value: &str| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "   {name:<10} {value}");
-    };
-    line("execution", &ended.status);
-    if let Some(error) = &ended.error {
-        line("error", error);
-    }
-    match ended.report["CommandId"].as_str() {
-        Some(id) => line("command", id),
-        None => line("answer", if ended.text.is_empty() { "none" } else { &ended.text }),
-    }
-    for invocation in invocations(&ended.report) {
-        let field = |name: &str| invocation[name].as_str().unwrap_or_default();
-        let exit = &invocation["ResponseCode"];
-        let summary = format!("{}: {}, exit {exit}", field("InstanceId"), field("StatusDetails"));
-        line("node", &summary);
-        for (name, stream) in
-            [("  stdout", "StandardOutputContent"), ("  stderr", "StandardErrorContent")]
-        {
-            for content in field(stream).lines() {
-                line(name, content);
-            }
-        }
-    }
-    match problems {
-        [] => line("✓", "as it must"),
-        problems => line("✗", &format!("expected: {}", problems.join(", "))),
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{Expected, ended, problems};
-
-    #[test]
-    fn a_success_must_say_what_each_node_wrote() {
-        let expected = Expected::Success { nodes: 1, stdout: "hello" };
-        let output = |stdout: &str| {
-            let report = json!({ "Invocations": [{ "StandardOutputContent": stdout }] });
-            ended(&json!({ "status": "SUCCEEDED", "output": report.to_string() }))
-        };
-        assert_eq!(problems(&expected, &output("hello\n")), Vec::<String>::new());
-        assert_eq!(problems(&expected, &output("")), ["\"hello\" from each"]);
-        let empty = ended(&json!({ "status": "SUCCEEDED", "output": "{}" }));
-        assert_eq!(problems(&expected, &empty).len(), 2);
-    }
-
-    #[test]
-    fn a_failure_must_have_its_error_and_its_exit_code() {
-        let expected = Expected::Failure { error: "RunCommand.Failed", response_code: 3 };
-        let cause = json!({ "Invocations": [{ "ResponseCode": 3 }] }).to_string();
-        let failure =
-            |error: &str| ended(&json!({ "status": "FAILED", "error": error, "cause": cause }));
-        assert_eq!(problems(&expected, &failure("RunCommand.Failed")), Vec::<String>::new());
-        assert_eq!(problems(&expected, &failure("States.Timeout")), ["error RunCommand.Failed"]);
-        let running = ended(&json!({ "status": "RUNNING" }));
-        assert_eq!(problems(&expected, &running).len(), 3);
-    }
+async fn describe(client: &Client, execution: &str) -> Result<Ended, Box<dyn Error>> {
+    let body = json!({ "executionArn": execution });
+    Ok(ended(&client.json(STATES, "DescribeExecution", &body).await?))
 }

@@ -162,7 +162,8 @@ struct Configuration {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Environment {
-    variables: HashMap<String, String>,
+    /// Texts; moto keeps a number of the template as a number.
+    variables: HashMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -285,8 +286,13 @@ impl Host {
     fn program(&self, configuration: &Configuration, directory: &Path) -> Program {
         let name = &configuration.function_name;
         let settings = &self.settings;
-        let own = configuration.environment.as_ref().map(|own| own.variables.clone());
-        let mut environment: Vec<(String, String)> = own.into_iter().flatten().collect();
+        let own = configuration.environment.iter().flat_map(|own| &own.variables);
+        let mut environment: Vec<(String, String)> = own
+            .map(|(name, value)| {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                (name.clone(), text)
+            })
+            .collect();
         let stream = format!("sandbox/[$LATEST]{}", Uuid::new_v4().simple());
         let values = [
             ("PATH", std::env::var("PATH").unwrap_or_default()),

@@ -5,7 +5,7 @@ use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use crate::{
     cli::Options,
     delivery::Delivery,
     documents::StoredDocuments,
-    faults::FaultPlan,
+    faults::{FaultPlan, Faults},
     gateway::{self, Gateway},
     guard::{Guard, MARK_VARIABLE},
     journal::Journal,
@@ -56,6 +56,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// It does not know where its own program is, beside which the functions are built.
+    #[error("finding this program (--functions names the functions' directory)")]
+    Program(#[source] io::Error),
     /// The HTTP client could not be made.
     #[error("making an HTTP client")]
     Client(#[from] reqwest::Error),
@@ -74,6 +77,7 @@ pub struct Sandbox {
     nodes: Vec<String>,
     stack: Stack,
     run_command: RunCommand,
+    faults: Arc<Mutex<FaultPlan>>,
     tasks: Vec<JoinHandle<()>>,
     moto: Moto,
     guard: Guard,
@@ -109,19 +113,23 @@ impl Sandbox {
         let nodes = create_nodes(&directory, nodes)?;
         let parts = Parts::new(&directory, &endpoint, &client, options, &mark)?;
         let run_command = parts.run_command.clone();
+        let faults = Arc::clone(&parts.faults);
 
         progress("deploying the stack");
         let functions = match &options.functions {
             Some(directory) => directory.clone(),
-            None => directory_of_this_program().map_err(StartError::Guard)?,
+            None => directory_of_this_program().map_err(StartError::Program)?,
         };
         let stack = Stack {
             outputs: stack::deploy(&client, &options.template, &functions).await?,
             state_machines: stack::create_state_machines(&client, &options.state_machines).await?,
         };
+        if let Some(seconds) = options.schedule_seconds {
+            stack::set_sweep_interval(&client, seconds).await?;
+        }
         // Not before, so that no rule of the stack is missed by an early look at the rules.
         let tasks = parts.serve(listener, client, options);
-        Ok(Sandbox { endpoint, directory, nodes, stack, run_command, tasks, moto, guard })
+        Ok(Sandbox { endpoint, directory, nodes, stack, run_command, faults, tasks, moto, guard })
     }
 
     /// Where it answers.
@@ -142,6 +150,11 @@ impl Sandbox {
     /// What was deployed.
     pub fn stack(&self) -> &Stack {
         &self.stack
+    }
+
+    /// From now on, this goes wrong.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = FaultPlan::new(faults);
     }
 
     /// Stops everything, and waits until it is gone.

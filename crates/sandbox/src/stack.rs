@@ -102,6 +102,19 @@ pub async fn deploy(
     wait_until_created(moto).await
 }
 
+/// Tells the sweep how often it runs, where that is not what the template says. Nothing, if the
+/// stack has no sweep.
+pub async fn set_sweep_interval(moto: &Client, seconds: u64) -> Result<(), StackError> {
+    const OPERATION: &str = "UpdateFunctionConfiguration";
+    let path = format!("/2015-03-31/functions/{STACK_NAME}-sweep/configuration");
+    let read = moto.get("lambda", "GetFunctionConfiguration", &path).await?;
+    let Some(mut configuration) = read else { return Ok(()) };
+    let mut environment = configuration["Environment"].take();
+    environment["Variables"]["SWEEP_INTERVAL_SECONDS"] = seconds.to_string().into();
+    let body = json!({ "Environment": environment });
+    Ok(moto.put_json("lambda", OPERATION, &path, &body).await?)
+}
+
 /// Creates a state machine of each file `NAME.asl.json` in this directory.
 pub async fn create_state_machines(
     moto: &Client,
