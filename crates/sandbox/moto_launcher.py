@@ -8,6 +8,7 @@ still does otherwise: when one of its tests fails, that correction has become su
 """
 
 import argparse
+import datetime
 import json
 import os
 import queue
@@ -29,6 +30,7 @@ from moto.events.responses import EventsHandler
 from moto.moto_api._internal import urls as moto_api_urls
 from moto.ssm.models import Document
 from moto.stepfunctions import models as states_models
+from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.asl.component.state import state
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_lambda
@@ -50,7 +52,12 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
 from moto.stepfunctions.parser.asl.eval import states as states_data
 from moto.stepfunctions.parser.asl.eval import variable_store
 from moto.stepfunctions.parser.asl.eval.environment import Environment
-from moto.stepfunctions.parser.asl.eval.program_state import ProgramRunning, ProgramStopped
+from moto.stepfunctions.parser.asl.eval.program_state import (
+    ProgramEnded,
+    ProgramError,
+    ProgramRunning,
+    ProgramStopped,
+)
 from moto.stepfunctions.parser.asl.jsonata import jsonata
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
@@ -188,7 +195,6 @@ def correct_executions():
     ends at once, waiting tasks included, and keeps the error and cause of StopExecution; the output
     is compact JSON text, also that of a string."""
     start_execution = StepFunctionsParserBackend.start_execution
-    reflect = BaseExecutionWorkerCommunication._reflect_execution_status
     set_error = Environment.set_error
 
     def start_named(self, state_machine_arn, name=None, execution_input=None, trace_header=None):
@@ -216,23 +222,31 @@ def correct_executions():
         if self._program_state is None or isinstance(self._program_state, ProgramRunning):
             set_error(self, error)
 
-    def reflect_reason(self):
-        reflect(self)
-        state = self.execution.exec_worker.env.program_state()
-        if isinstance(state, ProgramStopped):
-            self.execution.error = state.error
-            self.execution.cause = state.cause
-        if self.execution.status == "SUCCEEDED":
-            self.execution.output = json.dumps(
-                self.execution.output, separators=(",", ":"), ensure_ascii=False
-            )
+    # The status comes last: who sees that an execution has ended sees its result too.
+    def reflect_result_first(self):
+        execution = self.execution
+        end = execution.exec_worker.env.program_state()
+        execution.stop_date = datetime.datetime.now(tz=datetime.timezone.utc)
+        if isinstance(end, ProgramEnded):
+            output = execution.exec_worker.env.states.get_input()
+            execution.output = json.dumps(output, separators=(",", ":"), ensure_ascii=False)
+            status = ExecutionStatus.SUCCEEDED
+        elif isinstance(end, ProgramStopped):
+            execution.error, execution.cause = end.error, end.cause
+            status = ExecutionStatus.ABORTED
+        elif isinstance(end, ProgramError):
+            execution.error, execution.cause = end.error.get("error"), end.error.get("cause")
+            status = ExecutionStatus.FAILED
+        else:
+            status = ExecutionStatus.TIMED_OUT
+        execution.exec_status = status
 
     StepFunctionsParserBackend.start_execution = start_named
     StepFunctionResponse.stop_execution = stop_with_reason
     Environment.set_stop = leave_tasks(Environment.set_stop)
     Environment.set_timed_out = leave_tasks(Environment.set_timed_out)
     Environment.set_error = leave_tasks(set_error_while_running)
-    BaseExecutionWorkerCommunication._reflect_execution_status = reflect_reason
+    BaseExecutionWorkerCommunication._reflect_execution_status = reflect_result_first
 
 
 def correct_state_machines_of_stacks():
