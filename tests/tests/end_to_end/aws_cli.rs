@@ -1,7 +1,9 @@
 //! The AWS CLI, as a user at a terminal has it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::sandbox::{NODES, Sandbox, eventually};
+
+use crate::node;
 
 #[tokio::test]
 async fn the_aws_cli_runs_a_command_and_reads_it_back() {
@@ -108,5 +110,6 @@ async fn the_aws_cli_runs_a_state_machine() {
     .await;
     assert_eq!(described["status"], "SUCCEEDED");
     let output = described["output"].as_str().expect("an output");
-    assert!(output.contains(r#""StandardOutputContent": "hello\n""#), "{output}");
+    let report: Value = serde_json::from_str(output).expect("an output is JSON");
+    assert_eq!(node(&report, NODES[0])["StandardOutputContent"], "hello\n");
 }
