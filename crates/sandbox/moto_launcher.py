@@ -27,6 +27,7 @@ from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.events.models import EventPattern, EventPatternParser
 from moto.events.responses import EventsHandler
+from moto.iam.models import ManagedPolicy
 from moto.moto_api._internal import urls as moto_api_urls
 from moto.ssm.models import Document
 from moto.stepfunctions import models as states_models
@@ -396,6 +397,20 @@ def correct_documents_of_stacks():
     Document.__init__ = initialize_from_text
 
 
+def correct_policies_of_stacks():
+    """AWS: the document of a managed policy of a stack may be JSON text."""
+    create = ManagedPolicy.create_from_cloudformation_json.__func__
+
+    def create_from_object(cls, resource_name, cloudformation_json, *args, **kwargs):
+        properties = dict(cloudformation_json["Properties"])
+        if isinstance(properties["PolicyDocument"], str):
+            properties["PolicyDocument"] = json.loads(properties["PolicyDocument"])
+        template = {**cloudformation_json, "Properties": properties}
+        return create(cls, resource_name, template, *args, **kwargs)
+
+    ManagedPolicy.create_from_cloudformation_json = classmethod(create_from_object)
+
+
 def correct_test_event_pattern():
     """AWS: TestEventPattern says whether a pattern matches an event."""
 
@@ -512,6 +527,7 @@ def correct_all():
     emit_execution_status_events(correct_sdk_tasks())
     correct_list_defaults()
     correct_documents_of_stacks()
+    correct_policies_of_stacks()
     correct_test_event_pattern()
     correct_event_invoke_config()
     correct_code_location()

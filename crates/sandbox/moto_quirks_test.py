@@ -412,6 +412,15 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
 
         self.check(probe, moto="not JSON", aws="2.2")
 
+    def test_the_policy_of_a_stack_may_be_text(self):
+        def probe(moto):
+            statement = {"Effect": "Allow", "Action": "ssm:SendCommand", "Resource": "*"}
+            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            policy = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}}
+            return code(partial(moto.stack, {"P": policy}))
+
+        self.check(probe, moto="MalformedPolicyDocument", aws="accepted")
+
     def test_a_pattern_can_be_tested(self):
         def probe(moto):
             event = json.dumps({"source": "aws.ssm", "detail": {"status": "Success"}})
