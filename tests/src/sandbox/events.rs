@@ -119,14 +119,20 @@ impl Sandbox {
         self.log(RELAY)
     }
 
-    /// What became of a command, invocation by invocation: words of outcomes and of errors.
-    pub fn relay_outcomes(&self, command_id: &str) -> Vec<String> {
-        let lines = self.relay_log();
-        let told = lines.iter().filter(|line| {
+    /// What the relay has logged of what became of a command: a line for each invocation.
+    pub fn relay_lines(&self, command_id: &str) -> Vec<Value> {
+        let mut lines = self.relay_log();
+        lines.retain(|line| {
             line["command_id"] == command_id
                 && (line["message"] == "settled" || line["message"] == "not settled")
         });
-        told.map(|line| line["outcome"].as_str().unwrap_or_default().to_owned()).collect()
+        lines
+    }
+
+    /// What became of a command, invocation by invocation: words of outcomes and of errors.
+    pub fn relay_outcomes(&self, command_id: &str) -> Vec<String> {
+        let lines = self.relay_lines(command_id);
+        lines.iter().map(|line| line["outcome"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// Waits until so many invocations of the relay for this command have ended.
