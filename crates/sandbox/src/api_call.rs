@@ -5,6 +5,9 @@ use axum::http::{HeaderMap, Method, Uri, header};
 /// What the start of a function's access key id says, so that its calls can be told from others.
 pub const FUNCTION_KEY_PREFIX: &str = "ASIASANDBOX";
 
+/// The access key id of the calls that runbooks make.
+pub const AUTOMATION_KEY: &str = "ASIAAUTOMATION";
+
 /// A call of an AWS API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiCall {

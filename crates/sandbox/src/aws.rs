@@ -82,6 +82,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Arc<str>,
     region: Arc<str>,
+    access_key_id: &'static str,
 }
 
 impl Client {
@@ -92,7 +93,13 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .build()?;
-        Ok(Client { http, base: base.into(), region: region.into() })
+        Ok(Client { http, base: base.into(), region: region.into(), access_key_id: "sandbox" })
+    }
+
+    /// The same client, known to the called by this access key id.
+    #[must_use]
+    pub fn with_access_key_id(self, access_key_id: &'static str) -> Client {
+        Client { access_key_id, ..self }
     }
 
     /// The endpoint.
@@ -185,7 +192,8 @@ impl Client {
 
     /// A request of this path, signed in shape for this service.
     pub fn request(&self, method: Method, path: &str, service: &str) -> reqwest::RequestBuilder {
-        let scope = format!("sandbox/20200101/{}/{service}/aws4_request", self.region);
+        let Client { access_key_id, region, .. } = self;
+        let scope = format!("{access_key_id}/20200101/{region}/{service}/aws4_request");
         self.http
             .request(method, format!("{}{path}", self.base))
             .header("x-amz-date", "20200101T000000Z")

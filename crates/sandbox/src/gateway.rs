@@ -1,7 +1,7 @@
 //! The endpoint: takes every request, and gives it to whoever answers it.
 //!
-//! Run Command, `PutEvents` and Lambda's `Invoke` are the sandbox's own; everything else is passed on
-//! to moto as it came. Each call is noted in `logs/calls.log`: service, operation, caller, status.
+//! Run Command, Automation, `PutEvents` and Lambda's `Invoke` are the sandbox's own; everything else
+//! is passed on to moto as it came. Each call is noted in `logs/calls.log`: service, operation, caller, status.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,12 +19,13 @@ use uuid::Uuid;
 use crate::{
     api_call::ApiCall,
     asynchronous::AsynchronousInvocations,
+    automation::Automation,
     aws::Client,
     delivery::event,
     faults::{CallFault, FaultPlan},
     journal::Journal,
     lambda::{Admission, Invocation, InvokeError, Lambda},
-    run_command::RunCommand,
+    run_command::{ApiError, RunCommand},
 };
 
 /// A deployment package may have 250 MB.
@@ -37,6 +38,8 @@ const JSON: &str = "application/x-amz-json-1.1";
 pub struct Gateway {
     /// Run Command.
     pub run_command: RunCommand,
+    /// Automation.
+    pub automation: Automation,
     /// Lambda.
     pub lambda: Lambda,
     /// Lambda's asynchronous invocations.
@@ -89,7 +92,10 @@ impl Gateway {
         let target = target.and_then(|target| target.to_str().ok()).unwrap_or_default();
         let operation = call.operation.as_str();
         if target.starts_with("AmazonSSM.") && RunCommand::OPERATIONS.contains(&operation) {
-            return self.run_command(operation, &body).await;
+            return json_answer(self.run_command.call(operation, &body).await);
+        }
+        if target.starts_with("AmazonSSM.") && Automation::OPERATIONS.contains(&operation) {
+            return json_answer(self.automation.call(operation, &body).await);
         }
         if target == "AWSEvents.PutEvents" {
             return self.put_events(&body);
@@ -98,16 +104,6 @@ impl Gateway {
             return self.invoke(&function, &parts.headers, body).await;
         }
         self.pass_on(parts, body).await
-    }
-
-    async fn run_command(&self, operation: &str, body: &[u8]) -> Response {
-        match self.run_command.call(operation, body).await {
-            Ok(answer) => json_response(StatusCode::OK, &answer),
-            Err(error) => {
-                let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-                api_error(status, &error.code, &error.message)
-            }
-        }
     }
 
     /// Takes any source, so that any event can be tried; AWS keeps `aws.` for itself.
@@ -238,6 +234,16 @@ fn invoked_function(parts: &Parts) -> Option<String> {
     let path = parts.uri.path().strip_prefix("/2015-03-31/functions/")?;
     let function = path.strip_suffix("/invocations")?;
     Some(function.replace("%3A", ":").replace("%3a", ":").replace("%24", "$"))
+}
+
+fn json_answer(answer: Result<Value, ApiError>) -> Response {
+    match answer {
+        Ok(answer) => json_response(StatusCode::OK, &answer),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+            api_error(status, &error.code, &error.message)
+        }
+    }
 }
 
 fn invoked(invocation: Invocation) -> Response {

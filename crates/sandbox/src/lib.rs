@@ -1,8 +1,9 @@
 //! AWS on one machine, for trying, testing and measuring: one endpoint on loopback.
 //!
 //! What the project depends on most is the sandbox's own and really happens: Run Command runs
-//! scripts as processes ([`run_command`]), `EventBridge` delivers its events ([`delivery`]), and
-//! Lambda runs the built functions unmodified ([`lambda`]). Everything else (Step Functions,
+//! scripts as processes ([`run_command`]), Automation starts them by its runbooks ([`automation`]),
+//! `EventBridge` delivers the events ([`delivery`]), and Lambda runs the built functions unmodified
+//! ([`lambda`]). Everything else (Step Functions,
 //! CloudFormation, IAM, SQS, …) is moto, an emulator on `PyPI`, behind the same endpoint
 //! ([`gateway`]).
 //!
@@ -14,6 +15,7 @@
 
 pub mod api_call;
 pub mod asynchronous;
+pub mod automation;
 pub mod aws;
 pub mod cli;
 pub mod delivery;

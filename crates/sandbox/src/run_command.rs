@@ -48,6 +48,13 @@ pub use document::{Document, Documents, amazon_documents};
 pub use node::{Agent, NodeFile, Platform, create_node};
 pub use status::{StatusDetails, aggregate};
 
+// Documents of both kinds, Command and Automation, declare and use their parameters alike.
+pub(crate) use answer::epoch_seconds;
+pub(crate) use document::{plain_name, read_parameters};
+pub(crate) use interpolation::{Values, as_text, interpolate};
+pub(crate) use parameter::{Given, Parameter, bind};
+pub(crate) use request::{parse, required};
+
 use dispatch::{Plan, Selection};
 use document::CommandDocument;
 use event::Publisher;

@@ -14,7 +14,9 @@ use uuid::Uuid;
 
 use crate::{
     ACCOUNT,
+    api_call::AUTOMATION_KEY,
     asynchronous::AsynchronousInvocations,
+    automation::{self, Automation, EndpointAccount},
     aws::Client,
     cli::Options,
     delivery::Delivery,
@@ -173,6 +175,7 @@ impl Sandbox {
 /// The parts that answer requests.
 struct Parts {
     run_command: RunCommand,
+    automation: Automation,
     lambda: Lambda,
     invocations: AsynchronousInvocations,
     events: mpsc::UnboundedSender<serde_json::Value>,
@@ -193,6 +196,13 @@ impl Parts {
         mark: &(String, String),
     ) -> Result<Parts, StartError> {
         let (events, arriving) = mpsc::unbounded_channel();
+        let documents = Arc::new(StoredDocuments::new(moto.clone()));
+        let own_endpoint = Client::new(endpoint, &options.region)?;
+        let automation = Automation::new(
+            automation::Settings { region: options.region.clone(), account: ACCOUNT.to_owned() },
+            Arc::clone(&documents) as _,
+            Arc::new(EndpointAccount::new(own_endpoint.with_access_key_id(AUTOMATION_KEY))),
+        );
         let run_command = RunCommand::new(
             run_command::Settings {
                 directory: directory.to_owned(),
@@ -201,7 +211,7 @@ impl Parts {
                 read_lag: Duration::from_millis(options.read_lag_ms),
                 environment: vec![mark.clone()],
             },
-            Arc::new(StoredDocuments::new(moto.clone())),
+            documents,
             events.clone(),
         );
         let settings = lambda::Settings {
@@ -230,6 +240,7 @@ impl Parts {
         );
         Ok(Parts {
             run_command,
+            automation,
             lambda,
             invocations,
             events,
@@ -246,6 +257,7 @@ impl Parts {
     fn serve(self, listener: TcpListener, moto: Client, options: &Options) -> Vec<JoinHandle<()>> {
         let router = gateway::router(Gateway {
             run_command: self.run_command,
+            automation: self.automation,
             lambda: self.lambda,
             invocations: self.invocations,
             events: self.events,

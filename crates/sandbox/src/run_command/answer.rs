@@ -200,7 +200,7 @@ fn shortened(text: &str, chars_max: usize, mark: &str) -> String {
 }
 
 /// A time as AWS JSON has it: seconds since 1970, here with three decimals.
-fn epoch_seconds(time: Timestamp) -> Value {
+pub(crate) fn epoch_seconds(time: Timestamp) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
     let seconds = time.as_millisecond() as f64 / 1_000.0;
     json!(seconds)

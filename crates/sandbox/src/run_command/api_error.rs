@@ -15,12 +15,12 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error that the caller can mend.
-    pub(super) fn refused(code: &str, message: impl Into<String>) -> ApiError {
+    pub(crate) fn refused(code: &str, message: impl Into<String>) -> ApiError {
         ApiError { status: 400, code: code.to_owned(), message: message.into() }
     }
 
     /// A member of the request breaks a constraint of the service model.
-    pub(super) fn validation(member: &str, constraint: &str) -> ApiError {
+    pub(crate) fn validation(member: &str, constraint: &str) -> ApiError {
         ApiError::refused(
             "ValidationException",
             format!(
@@ -31,7 +31,7 @@ impl ApiError {
     }
 
     /// The sandbox itself could not do its work.
-    pub(super) fn internal(message: impl Into<String>) -> ApiError {
+    pub(crate) fn internal(message: impl Into<String>) -> ApiError {
         ApiError { status: 500, code: "InternalServerError".to_owned(), message: message.into() }
     }
 }

@@ -128,11 +128,11 @@ fn invalid(message: String) -> ApiError {
 }
 
 /// The name of a document that is given by name or by ARN.
-fn plain_name(reference: &str) -> &str {
+pub(crate) fn plain_name(reference: &str) -> &str {
     reference.rsplit_once("document/").map_or(reference, |(_, name)| name)
 }
 
-fn read_parameters(content: &Value) -> Result<BTreeMap<String, Parameter>, String> {
+pub(crate) fn read_parameters(content: &Value) -> Result<BTreeMap<String, Parameter>, String> {
     let Some(declared) = content.get("parameters") else { return Ok(BTreeMap::new()) };
     let declared = declared.as_object().ok_or("parameters is not an object")?;
     declared

@@ -5,14 +5,14 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::Value;
 
 /// The values of a document's parameters, by name.
-pub(super) type Values = BTreeMap<String, Value>;
+pub(crate) type Values = BTreeMap<String, Value>;
 
 /// The same inputs with each `{{ name }}` of a known parameter replaced.
 ///
 /// A text that is nothing but `{{ name }}` becomes the value itself, whatever its type; inside a
 /// longer text, a value that is no text is written as JSON, as the agent does. Replaced text is
 /// not looked at again, so that a value cannot pull in another one.
-pub(super) fn interpolate(input: &Value, values: &Values) -> Value {
+pub(crate) fn interpolate(input: &Value, values: &Values) -> Value {
     match input {
         Value::String(text) => interpolate_text(text, values),
         Value::Array(items) => items.iter().map(|item| interpolate(item, values)).collect(),
@@ -49,7 +49,7 @@ fn next_parameter<'a>(text: &'a str, values: &'a Values) -> Option<(&'a str, &'a
 }
 
 /// A value as the text that it is inside another text.
-pub(super) fn as_text(value: &Value) -> Cow<'_, str> {
+pub(crate) fn as_text(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text),
         other => Cow::Owned(other.to_string()),

@@ -11,8 +11,8 @@ use super::{
     interpolation::{Values, as_text},
 };
 
-/// The parameters of a `SendCommand` request: every value is a list of texts.
-pub(super) type Given = BTreeMap<String, Vec<String>>;
+/// The parameters of a request: every value is a list of texts.
+pub(crate) type Given = BTreeMap<String, Vec<String>>;
 
 /// One entry of a document's `parameters`.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,7 +41,7 @@ enum Kind {
 
 /// A parameter that a document declares.
 #[derive(Debug, Clone)]
-pub(super) struct Parameter {
+pub(crate) struct Parameter {
     declaration: Declaration,
     pattern: Option<Regex>,
 }
@@ -139,7 +139,7 @@ fn parse_map(text: &str) -> Result<Value, String> {
 ///
 /// `InvalidParameters`, if one is unknown, missing, or not as the document declares it. The
 /// message never repeats a value, because one of them may be a task token.
-pub(super) fn bind(
+pub(crate) fn bind(
     document: &str,
     declared: &BTreeMap<String, Parameter>,
     given: &Given,

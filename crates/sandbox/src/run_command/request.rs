@@ -128,7 +128,7 @@ struct InstanceFilter {
 ///
 /// `SerializationException` with the place of the mistake. The text at that place is not
 /// repeated: it may be a task token that was given where a list was wanted.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| {
         let reason = if error.is_data() {
@@ -145,7 +145,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 }
 
 /// A required member, or the error that it is missing.
-pub(super) fn required<'a>(member: &str, value: Option<&'a String>) -> Result<&'a str, ApiError> {
+pub(crate) fn required<'a>(member: &str, value: Option<&'a String>) -> Result<&'a str, ApiError> {
     value.map(String::as_str).ok_or_else(|| ApiError::validation(member, "Member must not be null"))
 }
 
