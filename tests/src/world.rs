@@ -9,9 +9,9 @@
 //! Every call gives way to other tasks once before it does anything, so that two flows that run
 //! at the same time meet in the middle.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use callback::command::{Output, has_ended};
 use callback::ports::{
@@ -20,6 +20,7 @@ use callback::ports::{
 use callback::{
     Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails, TaskToken, Tasks,
 };
+use jiff::Timestamp;
 
 /// The longest output that Step Functions takes, in bytes.
 const OUTPUT_BYTES_MAX: usize = 262_144;
@@ -140,27 +141,33 @@ pub struct World {
 
 struct State {
     commands: BTreeMap<CommandId, Stored>,
+    /// The same commands by document, by whether they have ended, and by time.
+    listed: BTreeMap<(String, bool), BTreeMap<Timestamp, BTreeSet<CommandId>>>,
     tasks: BTreeMap<String, Task>,
     answers: Vec<(String, Answer)>,
     cancelled: Vec<CommandId>,
-    /// What is left of lists that were begun, by the number in their page token.
-    lists: Vec<VecDeque<CommandId>>,
     output_bytes_max: usize,
     faults: BTreeMap<Op, VecDeque<Fault>>,
+    durations: BTreeMap<Op, Duration>,
     calls: BTreeMap<Op, usize>,
+    underway: BTreeMap<Op, usize>,
+    most_at_once: BTreeMap<Op, usize>,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
             commands: BTreeMap::new(),
+            listed: BTreeMap::new(),
             tasks: BTreeMap::new(),
             answers: Vec::new(),
             cancelled: Vec::new(),
-            lists: Vec::new(),
             output_bytes_max: OUTPUT_BYTES_MAX,
             faults: BTreeMap::new(),
+            durations: BTreeMap::new(),
             calls: BTreeMap::new(),
+            underway: BTreeMap::new(),
+            most_at_once: BTreeMap::new(),
         }
     }
 }
@@ -171,6 +178,8 @@ struct Stored {
     before: Option<Reading>,
     /// How many more reads by this operation show `before`.
     lagging: BTreeMap<Op, usize>,
+    /// Whether it is described in a way that cannot be read.
+    is_spoilt: bool,
 }
 
 /// A command and its invocations; outputs are whole.
@@ -197,11 +206,26 @@ impl World {
         let mut state = self.state();
         let id = command.id.clone();
         let (before, lagging) = match state.commands.remove(&id) {
-            Some(stored) => (Some(stored.now), stored.lagging),
+            Some(stored) => {
+                state.unlist(&stored.now.command);
+                (Some(stored.now), stored.lagging)
+            }
             None => (None, BTreeMap::new()),
         };
+        state.enlist(&command);
         let now = Reading { command, invocations };
-        state.commands.insert(id, Stored { now, before, lagging });
+        state.commands.insert(id, Stored { now, before, lagging, is_spoilt: false });
+    }
+
+    /// Lets Run Command describe the command in a way that cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such command.
+    pub fn spoil(&self, id: &CommandId) {
+        let mut state = self.state();
+        let stored = state.commands.get_mut(id).expect("the command was put into this world");
+        stored.is_spoilt = true;
     }
 
     /// Lets the next `reads` of the command, and as many of its invocations, show what was before
@@ -246,6 +270,11 @@ impl World {
         self.state().faults.entry(op).or_default().push_back(fault);
     }
 
+    /// Lets every call of this operation take so long.
+    pub fn slow(&self, op: Op, duration: Duration) {
+        self.state().durations.insert(op, duration);
+    }
+
     /// All answers that tasks have taken, in their order, with the token of each.
     pub fn answers(&self) -> Vec<(String, Answer)> {
         self.state().answers.clone()
@@ -261,19 +290,29 @@ impl World {
         self.state().calls.get(&op).copied().unwrap_or(0)
     }
 
+    /// How many calls of this operation were under way at the same time, at most.
+    pub fn most_at_once(&self, op: Op) -> usize {
+        self.state().most_at_once.get(&op).copied().unwrap_or(0)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no test panics while it holds the world")
     }
 
-    /// One call: it gives way, is counted, and happens or fails.
+    /// One call: it gives way, is counted, takes its time, and happens or fails. When it is dropped
+    /// before its time is over, it does not happen.
     async fn call<T>(
         &self,
         op: Op,
         effect: impl FnOnce(&mut State) -> Result<T, CallError> + Send,
     ) -> Result<T, CallError> {
         tokio::task::yield_now().await;
+        let _underway = Underway::begin(self, op);
+        let duration = self.state().durations.get(&op).copied();
+        if let Some(duration) = duration {
+            tokio::time::sleep(duration).await;
+        }
         let mut state = self.state();
-        *state.calls.entry(op).or_default() += 1;
         match state.faults.get_mut(&op).and_then(VecDeque::pop_front) {
             None => effect(&mut state),
             Some(fault) => {
@@ -282,6 +321,33 @@ impl World {
                 }
                 Err(fault.error(op))
             }
+        }
+    }
+}
+
+/// A call that is counted, and under way until it is dropped.
+struct Underway<'a> {
+    world: &'a World,
+    op: Op,
+}
+
+impl<'a> Underway<'a> {
+    fn begin(world: &'a World, op: Op) -> Self {
+        let mut state = world.state();
+        *state.calls.entry(op).or_default() += 1;
+        let underway = state.underway.entry(op).or_default();
+        *underway += 1;
+        let underway = *underway;
+        let most = state.most_at_once.entry(op).or_default();
+        *most = underway.max(*most);
+        Self { world, op }
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        if let Some(underway) = self.world.state().underway.get_mut(&self.op) {
+            *underway -= 1;
         }
     }
 }
@@ -299,33 +365,58 @@ impl State {
         }
     }
 
-    /// The commands of a slice, newest first.
-    fn list(&self, slice: &CommandSlice) -> VecDeque<CommandId> {
-        let mut found: Vec<_> = self
-            .commands
-            .values()
-            .map(|stored| &stored.now.command)
-            .filter(|command| is_in(slice, command))
-            .map(|command| (Reverse(command.requested_at), command.id.clone()))
-            .collect();
-        found.sort_unstable();
-        found.into_iter().map(|(_, id)| id).collect()
+    /// What a read by this operation tells of a command, if anything.
+    fn describe(&mut self, op: Op, id: &CommandId) -> Result<Option<Command>, CallError> {
+        if self.commands.get(id).is_some_and(|stored| stored.is_spoilt) {
+            return Err(op.error("a command without a status", CallErrorKind::Permanent));
+        }
+        Ok(self.read(op, id).map(|reading| reading.command.clone()))
+    }
+
+    fn enlist(&mut self, command: &Command) {
+        let times = self.listed.entry(list_key(command)).or_default();
+        times.entry(command.requested_at).or_default().insert(command.id.clone());
+    }
+
+    fn unlist(&mut self, command: &Command) {
+        let times = self.listed.get_mut(&list_key(command));
+        if let Some(ids) = times.and_then(|times| times.get_mut(&command.requested_at)) {
+            ids.remove(&command.id);
+        }
+    }
+
+    /// One page of the commands of a slice, newest first, and where the next one begins.
+    fn list(
+        &self,
+        slice: &CommandSlice,
+        page: Option<&PageToken>,
+    ) -> (Vec<CommandId>, Option<PageToken>) {
+        let last = page.map(place);
+        let oldest = slice.invoked_after.unwrap_or(Timestamp::MIN);
+        let newest = slice.invoked_before.unwrap_or(Timestamp::MAX);
+        let newest = last.as_ref().map_or(newest, |(time, _)| newest.min(*time));
+        let key = (slice.document_name.clone(), slice.stage == Stage::Complete);
+        let found = self.listed.get(&key).filter(|_| oldest <= newest);
+        let mut ids = found
+            .into_iter()
+            .flat_map(|times| times.range(oldest..=newest).rev())
+            .flat_map(|(time, ids)| ids.iter().rev().map(|id| (*time, id.clone())))
+            .skip_while(|found| last.as_ref().is_some_and(|last| found >= last))
+            .peekable();
+        let page: Vec<_> = ids.by_ref().take(PAGE_COMMANDS_MAX).collect();
+        let last = page.last().filter(|_| ids.peek().is_some());
+        let next = last.map(|(time, id)| PageToken(format!("{time} {id}")));
+        (page.into_iter().map(|(_, id)| id).collect(), next)
     }
 
     /// Ends a command that still runs, as a cancel does.
     fn cancel(&mut self, id: &CommandId) {
         self.cancelled.push(id.clone());
-        let Some(Stored { now, .. }) = self.commands.get_mut(id) else { return };
-        let Reading { command, invocations } = now;
-        if has_ended(&command.status, &command.status_details) {
-            return;
-        }
-        (command.status, command.status_details) = (Status::Cancelled, StatusDetails::Cancelled);
-        for one in invocations {
-            if !has_ended(&one.status, &one.status_details) {
-                (one.status, one.status_details) = (Status::Cancelled, StatusDetails::Cancelled);
-            }
-        }
+        let Some(mut stored) = self.commands.remove(id) else { return };
+        self.unlist(&stored.now.command);
+        stored.now.cancel();
+        self.enlist(&stored.now.command);
+        self.commands.insert(id.clone(), stored);
     }
 
     /// Gives an answer to the task that waits for this token, if one does.
@@ -342,10 +433,25 @@ impl State {
     }
 }
 
+impl Reading {
+    fn cancel(&mut self) {
+        let Self { command, invocations } = self;
+        if has_ended(&command.status, &command.status_details) {
+            return;
+        }
+        (command.status, command.status_details) = (Status::Cancelled, StatusDetails::Cancelled);
+        for one in invocations {
+            if !has_ended(&one.status, &one.status_details) {
+                (one.status, one.status_details) = (Status::Cancelled, StatusDetails::Cancelled);
+            }
+        }
+    }
+}
+
 impl RunCommand for World {
     async fn command(&self, id: &CommandId) -> Result<Option<Command>, CallError> {
         let op = Op::ListCommands;
-        self.call(op, |state| Ok(state.read(op, id).map(|reading| reading.command.clone()))).await
+        self.call(op, |state| state.describe(op, id)).await
     }
 
     async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
@@ -386,20 +492,10 @@ impl RunCommand for World {
         slice: &CommandSlice,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
-        self.call(Op::ListSlice, |state| {
-            let number = page.map_or_else(
-                || {
-                    let list = state.list(slice);
-                    state.lists.push(list);
-                    state.lists.len() - 1
-                },
-                |PageToken(number)| number.parse().expect("a page token of this world"),
-            );
-            let list: &mut VecDeque<_> = &mut state.lists[number];
-            let ids: Vec<_> = list.drain(..list.len().min(PAGE_COMMANDS_MAX)).collect();
-            let next = (!list.is_empty()).then(|| PageToken(number.to_string()));
-            let commands = ids.iter().filter_map(|id| state.commands.get(id));
-            let commands = commands.map(|stored| Ok(stored.now.command.clone())).collect();
+        let op = Op::ListSlice;
+        self.call(op, |state| {
+            let (ids, next) = state.list(slice, page);
+            let commands = ids.iter().filter_map(|id| state.describe(op, id).transpose()).collect();
             Ok(CommandPage { commands, next })
         })
         .await
@@ -457,12 +553,16 @@ impl Tasks for World {
     }
 }
 
-fn is_in(slice: &CommandSlice, command: &Command) -> bool {
-    let ended = has_ended(&command.status, &command.status_details);
-    command.document_name == slice.document_name
-        && ended == (slice.stage == Stage::Complete)
-        && slice.invoked_after.is_none_or(|after| command.requested_at >= after)
-        && slice.invoked_before.is_none_or(|before| command.requested_at <= before)
+/// Where a command is listed.
+fn list_key(command: &Command) -> (String, bool) {
+    (command.document_name.clone(), has_ended(&command.status, &command.status_details))
+}
+
+/// The last command before the page.
+fn place(PageToken(token): &PageToken) -> (Timestamp, CommandId) {
+    let (time, id) = token.split_once(' ').expect("a page token of this world");
+    let id = CommandId::parse(id).expect("a page token of this world");
+    (time.parse().expect("a page token of this world"), id)
 }
 
 /// An invocation as it is listed: with the beginnings of its outputs.
@@ -600,5 +700,165 @@ mod tests {
         assert_eq!(whole, nodes[0].plugins[0].output);
         let unknown = world.output(&id, &nodes[0].instance_id, "other").await.unwrap_err();
         assert_eq!(unknown.kind, CallErrorKind::Permanent);
+    }
+    /// A command that was requested so many seconds after the others, on this document.
+    fn put_at(world: &World, number: u32, second: i64, document: &str, details: &str) -> CommandId {
+        let id = command_id(number);
+        let nodes = vec![invocation(1, details, "", "")];
+        let mut command = command(&id, &[], details, &nodes);
+        command.requested_at = moment(second);
+        document.clone_into(&mut command.document_name);
+        world.put_command(command, nodes);
+        id
+    }
+
+    fn moment(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn slice(document: &str, stage: Stage, seconds: Option<(i64, i64)>) -> CommandSlice {
+        CommandSlice {
+            document_name: document.to_owned(),
+            stage,
+            invoked_after: seconds.map(|(after, _)| moment(after)),
+            invoked_before: seconds.map(|(_, before)| moment(before)),
+        }
+    }
+
+    /// All pages of a slice: their commands, or nothing where one cannot be read.
+    async fn pages(world: &World, slice: &CommandSlice) -> Vec<Vec<Option<CommandId>>> {
+        let mut pages = Vec::new();
+        let mut token = None;
+        loop {
+            let page = world.commands(slice, token.as_ref()).await.unwrap();
+            pages.push(page.commands.into_iter().map(|one| Some(one.ok()?.id)).collect());
+            token = page.next;
+            if token.is_none() {
+                return pages;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slice_holds_one_document_one_stage_and_its_borders() {
+        let world = World::new();
+        let at = |second: i64| {
+            let number = u32::try_from(second).unwrap();
+            Some(put_at(&world, number, second, "Ours", "Success"))
+        };
+        let (early, from, middle, to, late) = (at(99), at(100), at(150), at(200), at(201));
+        let theirs = Some(put_at(&world, 300, 150, "Theirs", "Success"));
+        let running = Some(put_at(&world, 301, 150, "Ours", "InProgress"));
+
+        let found = async |document, stage, seconds| {
+            pages(&world, &slice(document, stage, seconds)).await.concat()
+        };
+        let some = Some((100, 200));
+        let within = [to.clone(), middle.clone(), from.clone()];
+        assert_eq!(found("Ours", Stage::Complete, some).await, within);
+        let all = [late, to, middle, from, early];
+        assert_eq!(found("Ours", Stage::Complete, None).await, all);
+        assert_eq!(found("Ours", Stage::Executing, some).await, [running]);
+        assert_eq!(found("Theirs", Stage::Complete, some).await, [theirs]);
+        assert_eq!(found("Theirs", Stage::Executing, some).await, []);
+        assert_eq!(found("Ours", Stage::Complete, Some((200, 100))).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_slice_comes_in_pages_of_50_newest_first() {
+        for (count, expected) in
+            [(0, vec![0]), (50, vec![50]), (51, vec![50, 1]), (120, vec![50, 50, 20])]
+        {
+            let world = World::new();
+            // Seven were requested in the same second each.
+            let mut put: Vec<_> = (0..count)
+                .map(|number| {
+                    let second = i64::from(number / 7);
+                    (second, put_at(&world, number, second, "Ours", "Success"))
+                })
+                .collect();
+            put.sort_unstable_by(|one, other| other.cmp(one));
+            let pages = pages(&world, &slice("Ours", Stage::Complete, None)).await;
+            assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), expected);
+            let put: Vec<_> = put.into_iter().map(|(_, id)| Some(id)).collect();
+            assert_eq!(pages.concat(), put);
+            assert_eq!(world.calls(Op::ListSlice), expected.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_ends_changes_its_list() {
+        let world = World::new();
+        let id = put_at(&world, 1, 0, "Ours", "InProgress");
+        let lists = async || {
+            let (executing, complete) =
+                (slice("Ours", Stage::Executing, None), slice("Ours", Stage::Complete, None));
+            (pages(&world, &executing).await.concat(), pages(&world, &complete).await.concat())
+        };
+        assert_eq!(lists().await, (vec![Some(id.clone())], vec![]));
+        put_at(&world, 1, 0, "Ours", "Cancelling");
+        assert_eq!(lists().await, (vec![Some(id.clone())], vec![]));
+        world.cancel(&id).await.unwrap();
+        assert_eq!(lists().await, (vec![], vec![Some(id)]));
+    }
+
+    #[tokio::test]
+    async fn a_cancel_ends_what_runs_and_nothing_else() {
+        let world = World::new();
+        let details = async |id: &CommandId| {
+            let command = world.command(id).await.unwrap().unwrap().status_details;
+            (command, world.invocations(id).await.unwrap()[0].status_details.clone())
+        };
+        let running = put_at(&world, 1, 0, "Ours", "InProgress");
+        let ended = put_at(&world, 2, 0, "Ours", "Failed");
+        for id in [&running, &ended, &command_id(404)] {
+            world.cancel(id).await.unwrap();
+        }
+        let cancelled = StatusDetails::Cancelled;
+        assert_eq!(details(&running).await, (cancelled.clone(), cancelled));
+        assert_eq!(details(&ended).await, (StatusDetails::Failed, StatusDetails::Failed));
+        assert_eq!(world.cancelled(), [running, ended, command_id(404)]);
+    }
+
+    #[tokio::test]
+    async fn a_spoilt_command_is_one_error_on_its_page() {
+        let world = World::new();
+        let id = put_at(&world, 1, 1, "Ours", "Success");
+        put_at(&world, 2, 2, "Ours", "Success");
+        world.spoil(&command_id(2));
+        let listed = pages(&world, &slice("Ours", Stage::Complete, None)).await;
+        assert_eq!(listed, [[None, Some(id)]]);
+        assert!(world.command(&command_id(2)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_tells_whether_a_task_waits() {
+        let world = World::new();
+        world.open_task("open");
+        world.close_task("closed");
+        for (text, pulse) in
+            [("open", Pulse::Alive), ("closed", Pulse::Closed), ("unknown", Pulse::Rejected)]
+        {
+            assert_eq!(world.heartbeat(&token(text)).await, Ok(pulse));
+        }
+        world.succeed(&token("open"), "1").await.unwrap();
+        assert_eq!(world.heartbeat(&token("open")).await, Ok(Pulse::Closed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_call_happens_at_its_end_or_not_at_all() {
+        let world = World::new();
+        world.open_task("t");
+        world.slow(Op::SendTaskSuccess, Duration::from_secs(2));
+        let token = token("t");
+        let hasty = tokio::time::timeout(Duration::from_secs(1), world.succeed(&token, "1"));
+        assert!(hasty.await.is_err());
+        assert_eq!(world.answers(), []);
+        let started = tokio::time::Instant::now();
+        let (one, other) = tokio::join!(world.succeed(&token, "2"), world.succeed(&token, "3"));
+        assert_eq!((one, other), (Ok(Delivery::Accepted), Ok(Delivery::AlreadyClosed)));
+        assert_eq!(started.elapsed(), Duration::from_secs(2));
+        assert_eq!(world.calls(Op::SendTaskSuccess), 3);
+        assert_eq!(world.most_at_once(Op::SendTaskSuccess), 2);
     }
 }

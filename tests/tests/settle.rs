@@ -1,18 +1,15 @@
 //! What becomes of a task, whatever its command, the reads and the answers go through.
 
 use std::error::Error as _;
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use callback::ports::CallErrorKind;
 use callback::{Command, CommandId, Hint, Invocation, Outcome, SettleError, settle};
 use serde_json::Value;
+use tests::log::Log;
 use tests::sample::{command, command_id, invocation};
 use tests::world::{Answer, Fault, Op, World};
 use tokio::time::Instant;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::util::SubscriberInitExt;
 
 const TOKEN: &str = "AQCEAAAAKgAAAAMAAAAAtokenThatWaits";
 
@@ -436,6 +433,34 @@ async fn a_failure_with_a_node_that_is_never_seen_is_answered_after_the_pauses()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_is_still_unseen_when_it_is_overdue_never_ran_the_command() {
+    for (details, name) in [("Success", "RunCommand.Incomplete"), ("Failed", "RunCommand.Failed")] {
+        let (world, id) = world_with_a_missing_node(details);
+        let started = Instant::now();
+        let outcome = settle(&world, &world, &id, Hint::Overdue).await.unwrap();
+        assert_eq!(outcome, failed(name));
+        assert!(started.elapsed() <= Duration::from_secs(3));
+        let (error, cause) = the_error_and_cause(&world);
+        assert_eq!(error, name);
+        assert_eq!(cause["TargetCount"], 3);
+        assert_eq!(cause["Invocations"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn overdue_is_no_reason_to_doubt_what_is_seen_or_what_runs() {
+    let (world, id) = world_with("Success", nodes(2, "Success"));
+    let outcome = settle(&world, &world, &id, Hint::Overdue).await.unwrap();
+    assert_eq!(outcome, Outcome::Succeeded);
+    the_output(&world);
+
+    let (world, id) = world_with("InProgress", nodes(2, "InProgress"));
+    let error = settle(&world, &world, &id, Hint::Overdue).await.unwrap_err();
+    assert_eq!(error.name(), "CommandNotEnded");
+    assert_unanswered(&world);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_command_that_was_refused_before_it_reached_a_node_is_a_failure() {
     let (world, id) = world_with("AccessDenied", nodes(1, "AccessDenied"));
     world.put_command(command_of(&id, "AccessDenied", &nodes(1, "AccessDenied")), vec![]);
@@ -626,42 +651,9 @@ async fn outcomes_have_one_name_each() {
 
 // Logs.
 
-/// All log lines, in memory.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn no_log_line_and_no_error_holds_a_token() {
-    let log = Log::default();
-    let _guard = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(log.clone())
-        .set_default();
+    let log = Log::capture();
     let mut told = Vec::new();
     for details in ["Success", "Failed", "InProgress"] {
         for (op, fault) in [
