@@ -4,6 +4,14 @@
 PORT ?= 5000
 EVENT ?= command-success
 ARCH ?= arm64
+# Where the stack is deployed, and an S3 bucket there for its code; see infra/README.md.
+STACK ?=
+REGION ?=
+BUCKET ?=
+# Parameters of the template, such as PARAMETERS="LogLevel=debug RecoveredThreshold=20".
+PARAMETERS ?=
+# A directory of functions that are built already, such as target/lambda. Empty: they are built.
+FUNCTIONS ?=
 # More for the sandbox's command line, such as ARGS="--nodes 5".
 ARGS ?=
 
@@ -54,10 +62,22 @@ lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licen
 	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
 
 .PHONY: build
-build: architecture toolchain tests-venv ## Build the functions for Lambda (ARCH=arm64 or x86_64)
+build: architecture toolchain rust-target tests-venv ## Build the functions for Lambda (ARCH=arm64 or x86_64)
 	$(call say,building for $(ARCH))
 	$(WITH_VENV) cargo lambda build --locked --release $(LAMBDA_TARGET) --package functions
-	@ls -l "$${CARGO_TARGET_DIR:-target}"/lambda/*/bootstrap
+	@ls -l $(LAMBDA_DIRECTORY)/*/bootstrap
+
+# What is missing is told before the build, which takes minutes.
+.PHONY: deploy
+deploy: architecture tests-venv ## Deploy the stack (STACK=…, REGION=…, BUCKET=…, ARCH=, PARAMETERS=)
+	@$(DEPLOY) deploy $(WHERE) --bucket '$(BUCKET)' --parameters "$$PARAMETERS" --only-check
+	@$(if $(FUNCTIONS),,$(MAKE) build)
+	@$(DEPLOY) deploy $(WHERE) --bucket '$(BUCKET)' --parameters "$$PARAMETERS" \
+	  --architecture $(ARCH) --functions '$(or $(FUNCTIONS),$(LAMBDA_DIRECTORY))'
+
+.PHONY: destroy
+destroy: tests-venv ## Delete the stack (STACK=…, REGION=…)
+	@$(DEPLOY) destroy $(WHERE)
 
 .PHONY: watch
 watch: toolchain tests-venv ## Run the functions under cargo lambda, against `make up` (PORT=5000)
@@ -75,6 +95,11 @@ venv: sandbox-venv tests-venv ## Install the Python tools, all pinned, into targ
 
 # ---- What the targets above stand on -------------------------------------------------------------
 
+export PARAMETERS
+DEPLOY := $(PYTHON) infra/deploy.py
+WHERE = --stack '$(STACK)' --region '$(REGION)'
+LAMBDA_DIRECTORY := $(or $(CARGO_TARGET_DIR),target)/lambda
+RUST_TARGET := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu
 LAMBDA_TARGET := $(if $(filter arm64,$(ARCH)),--arm64)$(if $(filter x86_64,$(ARCH)),--x86-64)
 
 .PHONY: architecture
@@ -85,6 +110,10 @@ architecture:
 toolchain:
 	$(call need,cargo,install Rust with rustup)
 	$(call need,cc,install a C compiler such as gcc or clang)
+
+.PHONY: rust-target
+rust-target: toolchain
+	@test -d "$$(rustc --print target-libdir --target $(RUST_TARGET))" || { echo "Rust's library for $(RUST_TARGET) is missing: rustup target add $(RUST_TARGET) installs it." >&2; exit 1; }
 
 .PHONY: binaries
 binaries: toolchain

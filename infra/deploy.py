@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import io
 import json
-import os
 import re
 import shlex
 import struct
@@ -101,8 +100,12 @@ def deploy(aws, options):
 
 def given_parameters(text):
     """`Key=Value` pairs, with quotes as in a shell where a value holds spaces."""
+    try:
+        pairs = shlex.split(text)
+    except ValueError as error:
+        stop(f"PARAMETERS is '{text}', and must hold Key=Value pairs: {error}.")
     parameters = {}
-    for pair in shlex.split(text):
+    for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
             stop(f"PARAMETERS holds '{pair}', and must hold Key=Value pairs.")
@@ -181,16 +184,16 @@ class Aws:
         self.region = region
 
     def command(self, *arguments):
-        return [self.program, "--region", self.region, "--no-cli-pager", *arguments]
+        return [self.program, "--region", self.region, *arguments]
 
     def run(self, *arguments):
         """Whether it went well; what it says is shown."""
-        return subprocess.run(self.command(*arguments), env=environment()).returncode == 0
+        return subprocess.run(self.command(*arguments)).returncode == 0
 
     def read(self, *arguments):
         """The answer, or None when there is none. Why not is in `self.problem`."""
         done = subprocess.run(
-            self.command(*arguments, "--output", "json"), env=environment(), capture_output=True, text=True
+            self.command(*arguments, "--output", "json"), capture_output=True, text=True
         )
         self.problem = done.stderr.strip()
         if done.returncode != 0:
@@ -224,7 +227,6 @@ class Aws:
         say(f"uploading s3://{bucket}/{key} ({len(content) / 1_000_000:.1f} MB)")
         done = subprocess.run(
             self.command("s3", "cp", "--only-show-errors", "-", f"s3://{bucket}/{key}"),
-            env=environment(),
             input=content,
         )
         if done.returncode != 0:
@@ -237,11 +239,6 @@ class Aws:
                 stop(f"Stack {name} cannot be read: {self.problem}")
             return None
         return described["Stacks"][0]
-
-
-def environment():
-    # The CLI wraps its messages to the width of a terminal otherwise, if there is one.
-    return {**os.environ, "AWS_PAGER": ""}
 
 
 def say(what):

@@ -20,6 +20,8 @@ import moto.server
 from jsonata import Jsonata
 from moto.awslambda.models import EventInvokeConfig, LambdaBackend, LambdaFunction
 from moto.awslambda.utils import get_backend as lambda_backend
+from moto.cloudformation import responses as stack_responses
+from moto.cloudformation.models import ChangeSet, Stack
 from moto.cloudformation.parsing import ResourceMap
 from moto.core.common_models import CloudFormationModel
 from moto.core.config import default_user_config
@@ -384,6 +386,51 @@ def correct_list_defaults():
     ResourceMap.load_parameters = load_and_split
 
 
+def correct_parameters_of_stacks():
+    """AWS: the value of a parameter is text, where it is told and where it is used again."""
+
+    def text(value):
+        return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    def texts(self):
+        values = self.resource_map.resolved_parameters
+        return {name: text(value) for name, value in values.items()}
+
+    def told(self):
+        return [
+            {"ParameterKey": name, "ParameterValue": value} for name, value in texts(self).items()
+        ]
+
+    Stack.stack_parameters = property(texts)
+    Stack.parameter_list = property(told)
+
+
+def correct_template_urls():
+    """AWS: the URL of a template may hold its bucket in the path, as endpoints that are addresses
+    have it."""
+    get_template = stack_responses.get_stack_from_s3_url
+
+    def get_template_by_path(template_url, **account):
+        # Moto looks into the path when it knows the endpoint by this name.
+        return get_template(template_url.replace("//127.0.0.1", "//localhost", 1), **account)
+
+    stack_responses.get_stack_from_s3_url = get_template_by_path
+
+
+def correct_change_sets():
+    """AWS: a stack has the parameters and outputs of the change set that was executed last."""
+    apply = ChangeSet.apply
+
+    def apply_all(self):
+        apply(self)
+        stack = self.stack
+        stack.template_dict = self.template_dict
+        stack.parameters = stack.resource_map.input_parameters = stack.stack_parameters
+        stack.output_map = stack._create_output_map()
+
+    ChangeSet.apply = apply_all
+
+
 def correct_documents_of_stacks():
     """AWS: the content of a document that CloudFormation made from an object is JSON text."""
     initialize = Document.__init__
@@ -526,6 +573,9 @@ def correct_all():
     correct_sizes()
     emit_execution_status_events(correct_sdk_tasks())
     correct_list_defaults()
+    correct_parameters_of_stacks()
+    correct_template_urls()
+    correct_change_sets()
     correct_documents_of_stacks()
     correct_policies_of_stacks()
     correct_test_event_pattern()

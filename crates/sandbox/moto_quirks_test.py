@@ -66,7 +66,7 @@ class Moto:
             client("lambda"),
             client("ssm"),
         )
-        iam = client("iam")
+        self.buckets, iam = client("s3"), client("iam")
         iam.create_role(RoleName="tester", AssumeRolePolicyDocument="{}")
         self.count = 0
 
@@ -393,6 +393,53 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
             return outputs["Second"]
 
         self.check(probe, moto=",", aws="b")
+
+    def test_the_value_of_a_list_parameter_is_text(self):
+        def probe(moto):
+            name = moto.name()
+            template = {
+                "Parameters": {"Names": {"Type": "CommaDelimitedList"}},
+                "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
+            }
+            moto.stacks.create_stack(
+                StackName=name,
+                TemplateBody=json.dumps(template),
+                Parameters=[{"ParameterKey": "Names", "ParameterValue": "a,b"}],
+            )
+            stack = moto.stacks.describe_stacks(StackName=name)["Stacks"][0]
+            return stack["Parameters"][0]["ParameterValue"]
+
+        self.check(probe, moto="['a', 'b']", aws="a,b")
+
+    def test_a_template_is_read_from_the_bucket_in_the_path_of_its_url(self):
+        def probe(moto):
+            bucket = moto.name()
+            template = json.dumps({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}})
+            moto.buckets.create_bucket(Bucket=bucket)
+            moto.buckets.put_object(Bucket=bucket, Key="template", Body=template.encode())
+            url = f"{moto.endpoint}/{bucket}/template"
+            return code(partial(moto.stacks.create_stack, StackName=moto.name(), TemplateURL=url))
+
+        self.check(probe, moto="NoSuchBucket", aws="accepted")
+
+    def test_a_stack_has_the_outputs_of_its_change_set(self):
+        def probe(moto):
+            name = moto.name()
+            template = {
+                "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
+                "Outputs": {"Word": {"Value": "hello"}},
+            }
+            moto.stacks.create_change_set(
+                StackName=name,
+                ChangeSetName=name,
+                ChangeSetType="CREATE",
+                TemplateBody=json.dumps(template),
+            )
+            moto.stacks.execute_change_set(StackName=name, ChangeSetName=name)
+            stack = moto.stacks.describe_stacks(StackName=name)["Stacks"][0]
+            return [output["OutputValue"] for output in stack.get("Outputs", [])]
+
+        self.check(probe, moto=[], aws=["hello"])
 
     def test_the_content_of_a_document_of_a_stack_is_json(self):
         def probe(moto):
