@@ -26,6 +26,7 @@
 pub mod chain;
 pub mod command;
 pub mod id;
+pub mod memory;
 pub mod ports;
 pub mod report;
 pub mod settle;
@@ -35,6 +36,7 @@ pub mod verdict;
 
 pub use command::{Command, Invocation, Status, StatusDetails};
 pub use id::{CommandId, InstanceId};
+pub use memory::Memory;
 pub use ports::{RunCommand, Tasks};
 pub use settle::{Hint, Outcome, SettleError, settle};
 pub use sweep::{Scope, SweepReport, sweep};

@@ -1,17 +1,20 @@
 //! Sweeps all commands, so that nothing is left waiting and nothing runs on alone.
 //!
 //! Events of Run Command can be lost, and a stopped task tells its command nothing. So once per
-//! interval a sweep looks at the commands themselves. It keeps no state between two sweeps:
+//! interval a sweep looks at the commands themselves. It needs no store:
 //!
 //! - *Executing* commands: each token gets a heartbeat. A closed task means that nobody waits for
 //!   the command any more, so it is cancelled.
 //! - *Completed* commands are probed with a heartbeat when their age has just passed 2, 4, 8, …
 //!   intervals. A task that still waits there has lost its event, and is settled on the spot.
+//! - Commands that have *just ended*: what was executing at one sweep and no longer at the next is
+//!   probed at the one after that. This rests on the process's [`Memory`], which may be lost.
 //!
 //! # What it finds, and when
 //!
-//! Each probe looks at a slice of commands two intervals long, and the next sweep at the slice one
-//! interval later: every command is seen by two sweeps at each age, so one missed sweep loses
+//! As long as the process lives, a command whose event was lost is settled within two intervals of
+//! its end. The probes are for the rest. Each looks at a slice of commands two intervals
+//! long, and the next sweep at the slice one interval later: every command is seen by two sweeps at each age, so one missed sweep loses
 //! nothing. A command that ends at age `e` is complete at the first probe of an age of `e` or
 //! more, which is below `2e` (or two intervals, if that is more). So its task is answered before
 //! the command is `max(2e, 2 intervals) + 1 interval` old, and when a sweep is missed, one interval
@@ -25,12 +28,12 @@
 //! - one call of `ListCommands` per slice, and in a slice of more than 50 commands one per 50,
 //!   whether they have a token or not,
 //! - one `SendTaskHeartbeat` per executing command and per completed command in a slice, if it has
-//!   a token,
+//!   a token, and one per command that was executing two sweeps before and was not at the last,
 //! - one `CancelCommand` per abandoned command, and the calls of [`settle`](mod@crate::settle) per
 //!   recovered one.
 //!
-//! It holds one page of each of the four slices that it reads at a time, whatever the number of
-//! commands.
+//! It holds one page of each of the four slices that it reads at a time, and the tokens of up to
+//! [`REMEMBERED_MAX`] executing commands.
 //!
 //! # When there is too much to do
 //!
@@ -46,6 +49,7 @@
 //! is looked at from its newest command on, again and again. So sweeps that are truncated for long
 //! need more time or memory.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -58,6 +62,7 @@ use tracing::{info, warn};
 use crate::chain::chain;
 use crate::command::{Command, OnAbandon, Status};
 use crate::id::CommandId;
+use crate::memory::{Memory, REMEMBERED_MAX};
 use crate::ports::{CallError, CommandSlice, PageToken, Pulse, RunCommand, Stage, Tasks};
 use crate::settle::{Hint, Outcome, settle};
 use crate::token::TaskToken;
@@ -186,13 +191,15 @@ fn before(now: Timestamp, age: Duration) -> Timestamp {
 
 /// Looks after all commands of the scope once.
 ///
-/// `now` is the time of the sweep, `time_left` what it may take; what has begun by then is dropped,
+/// `memory` is what the last sweep left, and takes what this one leaves. `now` is the time of the
+/// sweep, `time_left` what it may take; what has begun by then is dropped,
 /// which is safe, because every step can be repeated. A call that fails is counted and stops
 /// nothing else.
 pub async fn sweep(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
     scope: &Scope,
+    memory: &mut Memory,
     now: Timestamp,
     time_left: Duration,
 ) -> SweepReport {
@@ -204,10 +211,18 @@ pub async fn sweep(
     let (first, others) = slices.split_at(slices.len().min(1));
     let work = async {
         stream::iter(first).for_each(look_through).await;
+        stream::iter(memory.ended())
+            .for_each_concurrent(COMMANDS_AT_ONCE, |(id, token)| {
+                look_back(run_command, tasks, id, token, &tally)
+            })
+            .await;
         stream::iter(others).for_each_concurrent(LISTS_AT_ONCE, look_through).await;
     };
     let in_time = tokio::time::timeout(time_left, work).await.is_ok();
-    tally.into_report(in_time)
+    let Counts { mut report, executing, no_more } = tally.into_counts();
+    memory.update(executing, &no_more);
+    report.truncated |= !in_time;
+    report
 }
 
 /// Looks after all commands of one slice.
@@ -232,20 +247,31 @@ async fn look_through(
 
 /// Counts while the sweep goes on, so that the counts are there when its time is up.
 struct Tally {
-    report: Mutex<SweepReport>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    report: SweepReport,
+    /// Executing commands whose task waits.
+    executing: HashMap<CommandId, TaskToken>,
+    /// Commands that had just ended and need no further look.
+    no_more: Vec<CommandId>,
 }
 
 impl Tally {
     fn new(slices: usize) -> Self {
-        let report = SweepReport {
-            slices_left: u64::try_from(slices).unwrap_or(u64::MAX),
-            ..SweepReport::default()
-        };
-        Self { report: Mutex::new(report) }
+        let slices_left = u64::try_from(slices).unwrap_or(u64::MAX);
+        let report = SweepReport { slices_left, ..SweepReport::default() };
+        Self { counts: Mutex::new(Counts { report, ..Counts::default() }) }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn count(&self, change: impl FnOnce(&mut SweepReport)) {
-        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+        self.change(|counts| change(&mut counts.report));
     }
 
     fn fail(&self, id: &CommandId, error: &(dyn Error + 'static)) {
@@ -253,10 +279,20 @@ impl Tally {
         self.count(|report| report.failed += 1);
     }
 
-    fn into_report(self, in_time: bool) -> SweepReport {
-        let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
-        report.truncated |= !in_time;
-        report
+    fn is_executing(&self, id: &CommandId, token: &TaskToken) {
+        self.change(|Counts { executing, .. }| {
+            if executing.len() < REMEMBERED_MAX {
+                executing.insert(id.clone(), token.clone());
+            }
+        });
+    }
+
+    fn needs_no_more(&self, id: &CommandId) {
+        self.change(|counts| counts.no_more.push(id.clone()));
+    }
+
+    fn into_counts(self) -> Counts {
+        self.counts.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -333,46 +369,94 @@ async fn look_after(
     command: Waiting,
     tally: &Tally,
 ) {
+    let Waiting { id, token, on_abandon, is_cancelling } = command;
     let is_executing = slice.listing.stage == Stage::Executing;
     tally.count(|report| report.executing += u64::from(is_executing));
-    match tasks.heartbeat(&command.token).await {
-        Ok(Pulse::Alive) => {
-            tally.count(|report| report.heartbeats += 1);
-            if !is_executing {
-                recover(run_command, tasks, slice, &command.id, tally).await;
-            }
+    match pulse(tasks, &id, &token, tally).await {
+        // A call that failed says nothing, and the command still executes.
+        Some(Pulse::Alive) | None if is_executing => tally.is_executing(&id, &token),
+        Some(Pulse::Alive) => {
+            let hint = if slice.age >= OVERDUE_AGE { Hint::Overdue } else { Hint::Ended };
+            recover(run_command, tasks, &id, hint, tally).await;
         }
-        Ok(Pulse::Closed) => {
-            if is_executing && !command.is_cancelling && command.on_abandon == OnAbandon::Cancel {
-                cancel(run_command, &command.id, tally).await;
+        Some(Pulse::Closed) => {
+            if is_executing && !is_cancelling && on_abandon == OnAbandon::Cancel {
+                cancel(run_command, &id, tally).await;
             }
         }
         // A wrong cancel is worse than a late one: this is not known to be an abandoned command.
-        Ok(Pulse::Rejected) => {
-            warn!(command_id = %command.id, "Step Functions does not take the command's token");
-            tally.count(|report| report.rejected += 1);
-        }
-        Err(error) => tally.fail(&command.id, &error),
+        Some(Pulse::Rejected) | None => {}
     }
 }
 
-/// Settles a completed command whose task still waits: its event was lost.
+/// Looks after a command that was executing two sweeps ago, and was not any more at the last one.
+async fn look_back(
+    run_command: &impl RunCommand,
+    tasks: &impl Tasks,
+    id: &CommandId,
+    token: &TaskToken,
+    tally: &Tally,
+) {
+    match pulse(tasks, id, token, tally).await {
+        Some(Pulse::Alive) => match recover(run_command, tasks, id, Hint::Changed, tally).await {
+            // It was not in a list where it belongs, and that is all.
+            Some(Outcome::Running) => tally.is_executing(id, token),
+            Some(_) => tally.needs_no_more(id),
+            None => {}
+        },
+        Some(Pulse::Closed | Pulse::Rejected) => tally.needs_no_more(id),
+        None => {}
+    }
+}
+
+/// Whether the command's task waits; `None` when that could not be learnt.
+async fn pulse(
+    tasks: &impl Tasks,
+    id: &CommandId,
+    token: &TaskToken,
+    tally: &Tally,
+) -> Option<Pulse> {
+    match tasks.heartbeat(token).await {
+        Ok(pulse) => {
+            match pulse {
+                Pulse::Alive => tally.count(|report| report.heartbeats += 1),
+                Pulse::Closed => {}
+                Pulse::Rejected => {
+                    warn!(command_id = %id, "Step Functions does not take the command's token");
+                    tally.count(|report| report.rejected += 1);
+                }
+            }
+            Some(pulse)
+        }
+        Err(error) => {
+            tally.fail(id, &error);
+            None
+        }
+    }
+}
+
+/// Settles a command whose task still waits: its event was lost. `None` when it could not be
+/// settled now.
 async fn recover(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
-    slice: &Slice,
     id: &CommandId,
+    hint: Hint,
     tally: &Tally,
-) {
-    let hint = if slice.age >= OVERDUE_AGE { Hint::Overdue } else { Hint::Ended };
+) -> Option<Outcome> {
     match settle(run_command, tasks, id, hint).await {
-        Ok(outcome @ (Outcome::Succeeded | Outcome::Failed { .. })) => {
-            warn!(command_id = %id, outcome = outcome.name(), "a lost event was made good");
-            tally.count(|report| report.recovered += 1);
+        Ok(outcome) => {
+            // Any other outcome: its event came after all, between the heartbeat and the answer.
+            if matches!(outcome, Outcome::Succeeded | Outcome::Failed { .. }) {
+                warn!(command_id = %id, outcome = outcome.name(), "a lost event was made good");
+                tally.count(|report| report.recovered += 1);
+            }
+            Some(outcome)
         }
-        // Its event came after all, between the heartbeat and the answer.
-        Ok(_) => {}
-        Err(error) => tally.fail(id, &error),
+        Err(error) => {
+            tally.fail(id, &error);
+            None
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use callback::chain::chain;
-use callback::{RunCommand, Scope, SweepReport, Tasks, sweep};
+use callback::{Memory, RunCommand, Scope, SweepReport, Tasks, sweep};
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
 use crate::event::SweepTrigger;
@@ -22,6 +23,7 @@ pub struct Sweep<R, T> {
     tasks: T,
     scope: Scope,
     function_name: String,
+    memory: Mutex<Memory>,
 }
 
 /// What an invocation returns. Nobody waits for it but a person with `cargo lambda invoke`.
@@ -41,7 +43,7 @@ pub struct SweepResponse {
 impl<R: RunCommand, T: Tasks> Sweep<R, T> {
     /// Uses these ports for these documents. `function_name` becomes a metric dimension.
     pub fn new(run_command: R, tasks: T, scope: Scope, function_name: String) -> Self {
-        Self { run_command, tasks, scope, function_name }
+        Self { run_command, tasks, scope, function_name, memory: Mutex::default() }
     }
 
     /// Sweeps once; logs and counts what was found and done. Ends three seconds before `deadline`.
@@ -67,7 +69,9 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
         let time_left = Duration::try_from(deadline.duration_since(now))
             .unwrap_or_default()
             .saturating_sub(TIME_KEPT);
-        let report = sweep(&self.run_command, &self.tasks, &self.scope, sweep_at, time_left).await;
+        let Self { run_command, tasks, scope, .. } = self;
+        let mut memory = self.memory.lock().await;
+        let report = sweep(run_command, tasks, scope, &mut memory, sweep_at, time_left).await;
 
         let duration_ms = millis(started.elapsed().as_millis());
         log(&report, trigger, duration_ms);

@@ -10,6 +10,7 @@ async fn main() -> Result<(), Error> {
     let config = RelayConfig::from_environment()?;
     telemetry::init(config.log_level);
     let clients = Clients::from_environment().await;
+    clients.warm_up().await;
     let relay = Relay::new(clients.ssm, clients.step_functions, config.function_name);
     let handle = async |event: LambdaEvent<Box<RawValue>>| {
         relay.handle(event.payload.get(), &event.context.request_id).await

@@ -11,6 +11,7 @@ async fn main() -> Result<(), Error> {
     let config = SweepConfig::from_environment()?;
     telemetry::init(config.log_level);
     let clients = Clients::from_environment().await;
+    clients.warm_up().await;
     let sweep = Sweep::new(clients.ssm, clients.step_functions, config.scope, config.function_name);
     let handle = async |event: LambdaEvent<Box<RawValue>>| {
         let deadline = Timestamp::try_from(event.context.deadline()).unwrap_or(Timestamp::MAX);

@@ -1,0 +1,102 @@
+//! What one sweep remembers for the next one: which commands were executing.
+//!
+//! Run Command does not tell when a command ended, so the probes of completed commands get rarer
+//! with their age. A command that was seen executing, and then no longer, is looked at again one
+//! sweep later: by then the relay has answered its task, or its event is lost. So a lost event is
+//! found within two intervals of the command's end, and the task gets no time to miss a heartbeat.
+//!
+//! It is a hint, not a store. What it forgets, because the function's process was replaced or
+//! because there was too much, the probes find later.
+
+use std::collections::HashMap;
+
+use crate::id::CommandId;
+use crate::token::TaskToken;
+
+/// The most commands that are remembered. A token has about a kilobyte, so this is 20 MB.
+pub const REMEMBERED_MAX: usize = 20_000;
+
+/// Commands that may need a look at the next sweep.
+#[derive(Debug, Default)]
+pub struct Memory {
+    executing: HashMap<CommandId, TaskToken>,
+    ended: HashMap<CommandId, TaskToken>,
+}
+
+impl Memory {
+    /// The commands that had ended by the last sweep and whose task may still wait.
+    pub(crate) fn ended(&self) -> &HashMap<CommandId, TaskToken> {
+        &self.ended
+    }
+
+    /// Takes down what a sweep has seen: the `executing` commands whose task waits, and those that
+    /// need `no_more` looks.
+    pub(crate) fn update(
+        &mut self,
+        executing: HashMap<CommandId, TaskToken>,
+        no_more: &[CommandId],
+    ) {
+        for id in no_more {
+            self.ended.remove(id);
+        }
+        self.ended.retain(|id, _| !executing.contains_key(id));
+        let seen_before = std::mem::replace(&mut self.executing, executing);
+        for (id, token) in seen_before {
+            if self.ended.len() < REMEMBERED_MAX && !self.executing.contains_key(&id) {
+                self.ended.insert(id, token);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32) -> CommandId {
+        CommandId::parse(&format!("00000000-0000-4000-8000-{number:012}")).unwrap()
+    }
+
+    fn commands(numbers: impl IntoIterator<Item = u32>) -> HashMap<CommandId, TaskToken> {
+        let token = || TaskToken::from_parameter(&["token".to_owned()]).unwrap();
+        numbers.into_iter().map(|number| (id(number), token())).collect()
+    }
+
+    fn ended(memory: &Memory) -> Vec<CommandId> {
+        let mut ids: Vec<_> = memory.ended().keys().cloned().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn a_command_that_executes_no_more_has_ended_until_it_needs_no_more_looks() {
+        let mut memory = Memory::default();
+        memory.update(commands([1, 2]), &[]);
+        assert_eq!(ended(&memory), []);
+        memory.update(commands([2, 3]), &[]);
+        assert_eq!(ended(&memory), [id(1)]);
+        memory.update(commands([3]), &[]);
+        assert_eq!(ended(&memory), [id(1), id(2)]);
+        memory.update(commands([3]), &[id(1)]);
+        assert_eq!(ended(&memory), [id(2)]);
+    }
+
+    #[test]
+    fn a_command_that_a_list_left_out_is_executing_again() {
+        let mut memory = Memory::default();
+        memory.update(commands([1]), &[]);
+        memory.update(commands([]), &[]);
+        assert_eq!(ended(&memory), [id(1)]);
+        memory.update(commands([1]), &[]);
+        assert_eq!(ended(&memory), []);
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound() {
+        let mut memory = Memory::default();
+        let many = u32::try_from(REMEMBERED_MAX).unwrap();
+        memory.update(commands(0..many + 5), &[]);
+        memory.update(commands([]), &[]);
+        assert_eq!(memory.ended().len(), REMEMBERED_MAX);
+    }
+}
