@@ -8,8 +8,8 @@ use callback::command::Output;
 use callback::ports::{CallError, CommandPage, CommandSlice, Delivery, PageToken, Pulse};
 use callback::sweep::SLICE_PAGES_MAX;
 use callback::{
-    Command, CommandId, InstanceId, Invocation, RunCommand, Scope, SweepReport, TaskToken, Tasks,
-    sweep,
+    Command, CommandId, InstanceId, Invocation, Memory, RunCommand, Scope, SweepReport, TaskToken,
+    Tasks, sweep,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -56,7 +56,7 @@ fn scope_of(document_names: &[&str]) -> Scope {
 }
 
 async fn sweep_at(world: &World, now: Timestamp) -> SweepReport {
-    sweep(world, world, &scope_of(&[DOCUMENT]), now, TIME_LEFT).await
+    sweep(world, world, &scope_of(&[DOCUMENT]), &mut Memory::default(), now, TIME_LEFT).await
 }
 
 async fn sweep_once(world: &World) -> SweepReport {
@@ -387,7 +387,9 @@ async fn an_event_that_comes_after_the_heartbeat_is_not_counted_as_lost() {
     let world = World::new();
     given(1, PROBED, "Success").put_waited_for(&world);
     let tasks = EventAfterHeartbeat(&world);
-    let report = sweep(&world, &tasks, &scope_of(&[DOCUMENT]), now(), TIME_LEFT).await;
+    let report =
+        sweep(&world, &tasks, &scope_of(&[DOCUMENT]), &mut Memory::default(), now(), TIME_LEFT)
+            .await;
     assert_eq!(report, SweepReport { heartbeats: 1, ..nothing() });
     assert_eq!(world.calls(Op::SendTaskSuccess), 2, "they met");
     assert_eq!(world.answers().len(), 1);
@@ -635,7 +637,9 @@ async fn every_document_of_the_scope_is_looked_after() {
         Given { document, ..given(number, MINUTE, "InProgress") }.put_abandoned(&world);
         Given { document, ..given(100 + number, PROBED, "Success") }.put_waited_for(&world);
     }
-    let report = sweep(&world, &world, &scope_of(&documents), now(), TIME_LEFT).await;
+    let report =
+        sweep(&world, &world, &scope_of(&documents), &mut Memory::default(), now(), TIME_LEFT)
+            .await;
     let expected =
         SweepReport { executing: 3, heartbeats: 3, recovered: 3, cancelled: 3, ..nothing() };
     assert_eq!(report, expected);
@@ -645,7 +649,8 @@ async fn every_document_of_the_scope_is_looked_after() {
 #[tokio::test(start_paused = true)]
 async fn a_scope_without_documents_is_nothing_to_do() {
     let world = world_of_thirty();
-    let report = sweep(&world, &world, &scope_of(&[]), now(), TIME_LEFT).await;
+    let report =
+        sweep(&world, &world, &scope_of(&[]), &mut Memory::default(), now(), TIME_LEFT).await;
     assert_eq!((report, world.calls(Op::ListSlice)), (nothing(), 0));
 }
 
@@ -668,7 +673,9 @@ async fn a_sweep_stops_when_its_time_is_up_and_tells_what_was_done() {
         let world = world_of_slow_heartbeats(commands, MINUTE);
         let started = Instant::now();
         let time_left = Duration::from_millis(2_500);
-        let report = sweep(&world, &world, &scope_of(&[DOCUMENT]), now(), time_left).await;
+        let report =
+            sweep(&world, &world, &scope_of(&[DOCUMENT]), &mut Memory::default(), now(), time_left)
+                .await;
         assert_eq!(started.elapsed(), time_left);
         let expected = SweepReport {
             executing: 30,
@@ -687,7 +694,8 @@ async fn slices_that_were_finished_are_not_left() {
     let world = world_of_slow_heartbeats(100, Duration::ZERO);
     let now = later(now(), MINUTE);
     let time_left = Duration::from_millis(2_500);
-    let report = sweep(&world, &world, &scope_of(&[DOCUMENT]), now, time_left).await;
+    let report =
+        sweep(&world, &world, &scope_of(&[DOCUMENT]), &mut Memory::default(), now, time_left).await;
     assert_eq!((report.heartbeats, report.slices_left, report.truncated), (20, 1, true));
 }
 
@@ -695,7 +703,9 @@ async fn slices_that_were_finished_are_not_left() {
 async fn a_sweep_that_just_ends_in_time_is_not_truncated() {
     let world = world_of_slow_heartbeats(30, MINUTE);
     let scope = scope_of(&[DOCUMENT]);
-    let report = sweep(&world, &world, &scope, now(), Duration::from_millis(3_001)).await;
+    let report =
+        sweep(&world, &world, &scope, &mut Memory::default(), now(), Duration::from_millis(3_001))
+            .await;
     assert_eq!(report, SweepReport { executing: 30, heartbeats: 30, ..nothing() });
 }
 
@@ -704,7 +714,9 @@ async fn a_sweep_without_time_does_nothing() {
     for time_left in [Duration::ZERO, Duration::from_millis(999)] {
         let world = world_of_thirty();
         world.slow(Op::ListSlice, SECOND);
-        let report = sweep(&world, &world, &scope_of(&[DOCUMENT]), now(), time_left).await;
+        let report =
+            sweep(&world, &world, &scope_of(&[DOCUMENT]), &mut Memory::default(), now(), time_left)
+                .await;
         let expected = SweepReport { slices_left: SLICES, truncated: true, ..nothing() };
         assert_eq!(report, expected);
     }
@@ -723,7 +735,9 @@ async fn the_first_slice_shares_its_time_with_no_other() {
     }
     world.slow(Op::SendTaskHeartbeat, SECOND);
     let scope = scope_of(&[DOCUMENT]);
-    let report = sweep(&world, &world, &scope, now(), Duration::from_millis(2_500)).await;
+    let report =
+        sweep(&world, &world, &scope, &mut Memory::default(), now(), Duration::from_millis(2_500))
+            .await;
     assert_eq!(report.cancelled, 20);
 }
 
@@ -745,7 +759,9 @@ async fn sweeps_that_finish_one_slice_each_reach_every_command() {
     for number in 0..75 + 24 {
         let now = later(now(), MINUTE * number);
         let time_left = Duration::from_millis(1_500);
-        let report = sweep(&world, &world, &scope_of(&documents), now, time_left).await;
+        let report =
+            sweep(&world, &world, &scope_of(&documents), &mut Memory::default(), now, time_left)
+                .await;
         assert_eq!((report.slices_left, report.truncated, report.failed), (74, true, 0));
     }
     assert_eq!(world.cancelled().into_iter().collect::<BTreeSet<_>>(), abandoned);
@@ -794,7 +810,9 @@ impl RunCommand for Endless {
 async fn a_list_without_an_end_is_left() {
     let endless = Endless::default();
     let world = World::new();
-    let report = sweep(&endless, &world, &scope_of(&[DOCUMENT]), now(), TIME_LEFT).await;
+    let report =
+        sweep(&endless, &world, &scope_of(&[DOCUMENT]), &mut Memory::default(), now(), TIME_LEFT)
+            .await;
     let expected = SweepReport { slices_left: SLICES, truncated: true, ..nothing() };
     assert_eq!(report, expected);
     let slices = usize::try_from(SLICES).unwrap();
@@ -835,7 +853,7 @@ async fn a_sweep_reads_on_only_when_it_has_done_what_it_has_read() {
         world.slow(Op::SendTaskHeartbeat, SECOND);
         let scope = scope_of(&[DOCUMENT]);
         let time_left = Duration::from_secs(seconds) + SECOND / 2;
-        let report = sweep(&world, &world, &scope, now(), time_left).await;
+        let report = sweep(&world, &world, &scope, &mut Memory::default(), now(), time_left).await;
         let done = usize::try_from(seconds * 10).unwrap();
         assert_eq!(usize::try_from(report.heartbeats).unwrap(), done);
         let full_pages = done / 50;

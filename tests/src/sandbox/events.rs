@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::{ACCOUNT, REGION, Sandbox, authorization, eventually};
 
 const RELAY: &str = "run-command-relay-relay";
+/// The function that sweeps.
+const SWEEP: &str = "run-command-relay-sweep";
 const ON_FAILURE_QUEUE: &str = "run-command-relay-on-failure";
 
 /// What an invocation of a function returned.
@@ -117,6 +119,11 @@ impl Sandbox {
     /// The lines that the relay has logged so far: logs and metrics.
     pub fn relay_log(&self) -> Vec<Value> {
         self.log(RELAY)
+    }
+
+    /// The lines that the sweep has logged so far: logs and metrics.
+    pub fn sweep_log(&self) -> Vec<Value> {
+        self.log(SWEEP)
     }
 
     /// What the relay has logged of what became of a command: a line for each invocation.

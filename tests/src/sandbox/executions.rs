@@ -1,10 +1,14 @@
 //! Executions of state machines.
 
+use std::time::Duration;
+
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use serde_json::{Value, json};
 
 use super::{ACCOUNT, REGION, Sandbox, eventually, unique_number};
 
+/// Between two looks at all executions of a state machine.
+const ALL_EXECUTIONS_PAUSE: Duration = Duration::from_millis(500);
 /// Pages of an execution's history.
 const HISTORY_PAGES_MAX: usize = 20;
 
@@ -86,6 +90,19 @@ impl Sandbox {
             error: described.error,
             cause: described.cause,
         }
+    }
+
+    /// Waits until no execution of a state machine runs any more. One question for all of them, as
+    /// many would keep the emulator from its work.
+    pub async fn all_executions_ended(&self, state_machine: &str) {
+        eventually(&format!("the end of all executions of {state_machine}"), async || {
+            tokio::time::sleep(ALL_EXECUTIONS_PAUSE).await;
+            let request = self.step_functions.list_executions().state_machine_arn(state_machine);
+            let running = request.status_filter(ExecutionStatus::Running).max_results(1);
+            let running = running.send().await.expect("a list of executions");
+            running.executions.is_empty().then_some(())
+        })
+        .await;
     }
 
     /// Starts an execution and waits for its end.
