@@ -218,8 +218,10 @@ impl Agent {
 
     fn script_environment(&self) -> Vec<(String, String)> {
         let path = std::env::var("PATH").unwrap_or_else(|_| PATH_DEFAULT.to_owned());
+        // A node may have programs of its own, and others than this machine's under their names.
+        let own_programs = self.node.home.join("bin");
         let mut environment = vec![
-            ("PATH".to_owned(), path),
+            ("PATH".to_owned(), format!("{}:{path}", own_programs.display())),
             ("HOME".to_owned(), self.node.home.to_string_lossy().into_owned()),
             ("AWS_SSM_INSTANCE_ID".to_owned(), self.node.id.clone()),
             ("AWS_SSM_COMMAND_ID".to_owned(), self.command_id.clone()),

@@ -141,16 +141,13 @@ impl Node {
     /// inside it. A script's `/home/ssm-user/` never is that of this machine.
     pub(super) fn working_directory(&self, wanted: &str) -> PathBuf {
         let mut inside = PathBuf::new();
-        // Two quote characters are what some documents write for "none".
-        if !matches!(wanted, "''" | "\"\"") {
-            for component in Path::new(wanted).components() {
-                match component {
-                    Component::Normal(name) => inside.push(name),
-                    Component::ParentDir => {
-                        inside.pop();
-                    }
-                    Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        for component in Path::new(wanted).components() {
+            match component {
+                Component::Normal(name) => inside.push(name),
+                Component::ParentDir => {
+                    inside.pop();
                 }
+                Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
             }
         }
         self.home.join(inside)
@@ -255,12 +252,14 @@ mod tests {
     #[test]
     fn a_working_directory_stays_inside_the_node() {
         let home = node().home;
-        for none in ["", "''", "\"\"", "/", ".", "..", "/../.."] {
+        for none in ["", "/", ".", "..", "/../.."] {
             assert_eq!(node().working_directory(none), home, "{none:?}");
         }
         for inside in ["/home/ssm-user/", "home/ssm-user", "/../home/x/../ssm-user"] {
             assert_eq!(node().working_directory(inside), home.join("home/ssm-user"), "{inside:?}");
         }
+        // To the agent, quotes are a name like any other.
+        assert_eq!(node().working_directory("\"\""), home.join("\"\""));
     }
 
     #[tokio::test]

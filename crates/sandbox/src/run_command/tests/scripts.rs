@@ -75,7 +75,7 @@ async fn a_script_knows_where_it_runs() {
 #[tokio::test]
 async fn a_working_directory_is_made_inside_the_node() {
     let trial = Trial::new();
-    for (wanted, file) in [("/home/ssm-user/", "home/ssm-user/log"), ("\"\"", "log")] {
+    for (wanted, file) in [("/home/ssm-user/", "home/ssm-user/log"), ("", "log")] {
         let mut request = shell(&[NODE], "echo x >> log");
         request["Parameters"]["workingDirectory"] = json!([wanted]);
         let id = trial.send(request).await;
@@ -125,4 +125,16 @@ async fn an_end_is_final() {
     }
     assert_eq!(trial.command(&id).await["Status"], "Success");
     assert_eq!(trial.invocation(&id, NODE).await["Status"], "Success");
+}
+
+#[tokio::test]
+async fn a_node_may_have_programs_of_its_own() {
+    let trial = Trial::new();
+    let id = trial
+        .send_script(
+            "mkdir bin; printf '#!/bin/sh\\necho mine\\n' >bin/date; chmod +x bin/date; date",
+        )
+        .await;
+    assert_eq!(trial.ended(&id).await["StatusDetails"], "Success");
+    assert_eq!(trial.invocation(&id, NODE).await["StandardOutputContent"], "mine\n");
 }
