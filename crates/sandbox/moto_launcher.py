@@ -29,7 +29,7 @@ from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.events.models import EventPattern, EventPatternParser
 from moto.events.responses import EventsHandler
-from moto.iam.models import ManagedPolicy
+from moto.iam.models import ManagedPolicy, Role
 from moto.moto_api._internal import urls as moto_api_urls
 from moto.ssm.models import Document
 from moto.stepfunctions import models as states_models
@@ -458,6 +458,16 @@ def correct_policies_of_stacks():
     ManagedPolicy.create_from_cloudformation_json = classmethod(create_from_object)
 
 
+def correct_policies_of_roles_of_stacks():
+    """AWS: a policy within a role of a stack is kept as JSON, like that of any role."""
+    put_policy = Role.put_policy
+
+    def put_policy_as_text(self, policy_name, policy):
+        put_policy(self, policy_name, policy if isinstance(policy, str) else json.dumps(policy))
+
+    Role.put_policy = put_policy_as_text
+
+
 def correct_test_event_pattern():
     """AWS: TestEventPattern says whether a pattern matches an event."""
 
@@ -578,6 +588,7 @@ def correct_all():
     correct_change_sets()
     correct_documents_of_stacks()
     correct_policies_of_stacks()
+    correct_policies_of_roles_of_stacks()
     correct_test_event_pattern()
     correct_event_invoke_config()
     correct_code_location()

@@ -66,8 +66,8 @@ class Moto:
             client("lambda"),
             client("ssm"),
         )
-        self.buckets, iam = client("s3"), client("iam")
-        iam.create_role(RoleName="tester", AssumeRolePolicyDocument="{}")
+        self.buckets, self.iam = client("s3"), client("iam")
+        self.iam.create_role(RoleName="tester", AssumeRolePolicyDocument="{}")
         self.count = 0
 
     def wait(self, port):
@@ -467,6 +467,21 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
             return code(partial(moto.stack, {"P": policy}))
 
         self.check(probe, moto="MalformedPolicyDocument", aws="accepted")
+
+    def test_a_policy_within_a_role_of_a_stack_is_json(self):
+        def probe(moto):
+            name = moto.name()
+            document = {"Version": "2012-10-17", "Statement": []}
+            properties = {
+                "RoleName": name,
+                "AssumeRolePolicyDocument": document,
+                "Policies": [{"PolicyName": "p", "PolicyDocument": document}],
+            }
+            moto.stack({"R": {"Type": "AWS::IAM::Role", "Properties": properties}})
+            kept = moto.iam.get_role_policy(RoleName=name, PolicyName="p")["PolicyDocument"]
+            return kept["Version"] if isinstance(kept, dict) else "not JSON"
+
+        self.check(probe, moto="not JSON", aws="2012-10-17")
 
     def test_a_pattern_can_be_tested(self):
         def probe(moto):
