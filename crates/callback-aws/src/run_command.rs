@@ -12,6 +12,7 @@ use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, Status, S
 use jiff::Timestamp;
 
 use crate::call_error::{call_error, odd_answer};
+use crate::warm_up::{self, ConnectOnly};
 
 /// The most that the list operations return at once (SSM API, `MaxResults`).
 const PAGE_ITEMS_MAX: i32 = 50;
@@ -29,6 +30,13 @@ impl Ssm {
     /// Uses this client.
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// Opens a connection; see [`warm_up`](crate::warm_up).
+    pub(crate) async fn connect(&self) {
+        let config = aws_sdk_ssm::Config::builder().retry_config(warm_up::retry_config());
+        let request = self.client.list_commands().customize().interceptor(ConnectOnly);
+        warm_up::note("Systems Manager", &request.config_override(config).send().await);
     }
 }
 

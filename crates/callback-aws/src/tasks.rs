@@ -7,6 +7,7 @@ use callback::ports::{CallError, Delivery, Pulse};
 use callback::{TaskToken, Tasks};
 
 use crate::call_error::call_error;
+use crate::warm_up::{self, ConnectOnly};
 
 /// The tasks that wait, over the Step Functions API.
 #[derive(Debug, Clone)]
@@ -18,6 +19,13 @@ impl StepFunctions {
     /// Uses this client.
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// Opens a connection; see [`warm_up`](crate::warm_up).
+    pub(crate) async fn connect(&self) {
+        let config = aws_sdk_sfn::Config::builder().retry_config(warm_up::retry_config());
+        let request = self.client.send_task_heartbeat().customize().interceptor(ConnectOnly);
+        warm_up::note("Step Functions", &request.config_override(config).send().await);
     }
 }
 
