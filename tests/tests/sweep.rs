@@ -483,6 +483,72 @@ async fn a_lost_event_is_answered_in_time_and_a_missed_sweep_delays_it_by_one_in
     }
 }
 
+/// A world with a command that has run for 20 hours, and a memory in which it executes.
+async fn world_of_a_remembered_command() -> (World, Memory) {
+    let (world, mut memory) = (World::new(), Memory::default());
+    given(1, 20 * HOUR, "InProgress").put_waited_for(&world);
+    let report = remembering_sweep(&world, &mut memory, 0).await;
+    assert_eq!(report, SweepReport { executing: 1, heartbeats: 1, ..nothing() });
+    (world, memory)
+}
+
+async fn remembering_sweep(world: &World, memory: &mut Memory, minute: u32) -> SweepReport {
+    let now = later(now(), MINUTE * minute);
+    sweep(world, world, &scope_of(&[DOCUMENT]), memory, now, TIME_LEFT).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_event_of_a_remembered_command_is_answered_within_two_intervals() {
+    let (world, mut memory) = world_of_a_remembered_command().await;
+    given(1, 20 * HOUR, "Success").put(&world);
+    // Its event may still be on its way.
+    assert_eq!(remembering_sweep(&world, &mut memory, 1).await, nothing());
+    let report = remembering_sweep(&world, &mut memory, 2).await;
+    assert_eq!(report, SweepReport { heartbeats: 1, recovered: 1, ..nothing() });
+    assert_eq!(world.answers().len(), 1);
+    assert_eq!(remembering_sweep(&world, &mut memory, 3).await, nothing());
+    assert_eq!(world.calls(Op::SendTaskHeartbeat), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remembered_command_whose_event_came_costs_one_heartbeat() {
+    let (world, mut memory) = world_of_a_remembered_command().await;
+    given(1, 20 * HOUR, "Success").put(&world);
+    world.close_task(&token(1));
+    for minute in 1..5 {
+        assert_eq!(remembering_sweep(&world, &mut memory, minute).await, nothing());
+    }
+    assert_eq!(world.calls(Op::SendTaskHeartbeat), 2);
+    assert_eq!((world.calls(Op::ListCommands), changes(&world)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sweep_did_not_get_to_has_not_ended() {
+    // Its time was up, or a list failed.
+    for is_slow in [true, false] {
+        let (world, mut memory) = (World::new(), Memory::default());
+        for number in 0..200 {
+            given(number, MINUTE / 2, "InProgress").put_waited_for(&world);
+        }
+        assert_eq!(remembering_sweep(&world, &mut memory, 0).await.heartbeats, 200);
+        if is_slow {
+            world.slow(Op::SendTaskHeartbeat, 20 * SECOND);
+        } else {
+            (0..SLICES).for_each(|_| world.fail_next(Op::ListSlice, Fault::Throttled));
+        }
+        let report = remembering_sweep(&world, &mut memory, 1).await;
+        assert_eq!(report.heartbeats, if is_slow { 20 } else { 0 });
+        assert!(report.slices_left > 0);
+        world.slow(Op::SendTaskHeartbeat, Duration::ZERO);
+        for minute in [2, 3] {
+            let report = remembering_sweep(&world, &mut memory, minute).await;
+            let expected = SweepReport { executing: 200, heartbeats: 200, ..nothing() };
+            assert_eq!(report, expected, "in minute {minute}");
+        }
+        assert_eq!(world.calls(Op::ListCommands), 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_failed_in_one_sweep_is_done_by_the_next() {
     for op in [

@@ -29,23 +29,38 @@ impl Memory {
         &self.ended
     }
 
-    /// Takes down what a sweep has seen: the `executing` commands whose task waits, and those that
-    /// need `no_more` looks.
+    /// Takes down what a sweep of everything has seen: the `executing` commands whose task waits,
+    /// and those that need `no_more` looks.
     pub(crate) fn update(
         &mut self,
         executing: HashMap<CommandId, TaskToken>,
         no_more: &[CommandId],
     ) {
-        for id in no_more {
-            self.ended.remove(id);
-        }
-        self.ended.retain(|id, _| !executing.contains_key(id));
+        self.strike_out(&executing, no_more);
         let seen_before = std::mem::replace(&mut self.executing, executing);
         for (id, token) in seen_before {
             if self.ended.len() < REMEMBERED_MAX && !self.executing.contains_key(&id) {
                 self.ended.insert(id, token);
             }
         }
+    }
+
+    /// As [`update`](Self::update), after a sweep that left something out: a command that it has
+    /// not seen may still be executing.
+    pub(crate) fn add(&mut self, executing: HashMap<CommandId, TaskToken>, no_more: &[CommandId]) {
+        self.strike_out(&executing, no_more);
+        for (id, token) in executing {
+            if self.executing.len() < REMEMBERED_MAX {
+                self.executing.insert(id, token);
+            }
+        }
+    }
+
+    fn strike_out(&mut self, executing: &HashMap<CommandId, TaskToken>, no_more: &[CommandId]) {
+        for id in no_more {
+            self.ended.remove(id);
+        }
+        self.ended.retain(|id, _| !executing.contains_key(id));
     }
 }
 
@@ -92,10 +107,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sweep_left_out_has_not_ended() {
+        let mut memory = Memory::default();
+        memory.update(commands([1, 2, 3]), &[]);
+        memory.update(commands([2, 3]), &[]);
+        memory.add(commands([3, 4]), &[id(1)]);
+        assert_eq!(ended(&memory), []);
+        memory.update(commands([4]), &[]);
+        assert_eq!(ended(&memory), [id(2), id(3)]);
+        memory.add(commands([2]), &[]);
+        assert_eq!(ended(&memory), [id(3)]);
+    }
+
+    #[test]
     fn what_is_remembered_has_a_bound() {
         let mut memory = Memory::default();
         let many = u32::try_from(REMEMBERED_MAX).unwrap();
-        memory.update(commands(0..many + 5), &[]);
+        memory.add(commands(0..many + 5), &[]);
+        memory.add(commands(many + 5..many + 9), &[]);
         memory.update(commands([]), &[]);
         assert_eq!(memory.ended().len(), REMEMBERED_MAX);
     }

@@ -192,9 +192,8 @@ fn before(now: Timestamp, age: Duration) -> Timestamp {
 /// Looks after all commands of the scope once.
 ///
 /// `memory` is what the last sweep left, and takes what this one leaves. `now` is the time of the
-/// sweep, `time_left` what it may take; what has begun by then is dropped,
-/// which is safe, because every step can be repeated. A call that fails is counted and stops
-/// nothing else.
+/// sweep, `time_left` what it may take; what has begun by then is dropped, which is safe, because
+/// every step can be repeated. A call that fails is counted and stops nothing else.
 pub async fn sweep(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
@@ -220,7 +219,12 @@ pub async fn sweep(
     };
     let in_time = tokio::time::timeout(time_left, work).await.is_ok();
     let Counts { mut report, executing, no_more } = tally.into_counts();
-    memory.update(executing, &no_more);
+    // Where something was left out, a command that was not seen has not ended for that.
+    if report.slices_left == 0 && executing.len() < REMEMBERED_MAX {
+        memory.update(executing, &no_more);
+    } else {
+        memory.add(executing, &no_more);
+    }
     report.truncated |= !in_time;
     report
 }
