@@ -4,6 +4,7 @@
 PORT ?= 5000
 EVENT ?= command-success
 ARCH ?= arm64
+MODE ?= full
 # Where the stack is deployed, and an S3 bucket there for its code; see infra/README.md.
 STACK ?=
 REGION ?=
@@ -19,6 +20,7 @@ VENV := target/venv
 PYTHON := $(VENV)/bin/python
 # cargo-lambda and the compiler that it uses for other machines are Python packages.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+BUILT := $${CARGO_TARGET_DIR:-target}
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
 SANDBOX := cargo run --quiet --locked --package sandbox --bin sandbox --
@@ -55,11 +57,23 @@ lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licen
 	$(call say,checking the format)
 	cargo fmt --all --check
 	$(call say,running clippy)
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features tests/bench -- -D warnings
 	$(call say,checking the template)
 	$(VENV)/bin/cfn-lint --template infra/template.yaml
 	$(call say,checking dependencies)
 	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
+
+.PHONY: bench
+bench: toolchain bench-venv ## Measure the functions next to a relay in Python (MODE=full or quick)
+	$(call say,building the functions for release)
+	@cargo build --locked --release --package functions --package nothing --bins
+	$(call say,building the sandbox and the program that measures)
+	@cargo build --locked --package sandbox --bins
+	@cargo build --locked --profile driver --package tests --features bench --bin bench
+	$(call say,measuring)
+	@SANDBOX_PROGRAM="$(BUILT)/debug/sandbox" SANDBOX_PYTHON="$(PYTHON)" \
+	  "$(BUILT)/driver/bench" --mode $(MODE) --functions "$(BUILT)/release" --python "$(PYTHON)" \
+	  --directory "$(BUILT)/bench" $(if $(filter full,$(MODE)),--chart tests/bench/results.svg) $(ARGS)
 
 .PHONY: build
 build: architecture toolchain rust-target tests-venv ## Build the functions for Lambda (ARCH=arm64 or x86_64)
@@ -127,6 +141,10 @@ sandbox-venv: python
 .PHONY: tests-venv
 tests-venv: python
 	@python3 tests/make_venv.py $(VENV) crates/sandbox/requirements.txt tests/requirements.txt
+
+.PHONY: bench-venv
+bench-venv: python
+	@python3 tests/make_venv.py $(VENV) crates/sandbox/requirements.txt tests/bench/requirements.txt
 
 .PHONY: python
 python:

@@ -146,8 +146,12 @@ fn command(options: &[String]) -> Result<Command, String> {
     Ok(command)
 }
 
-/// The sandbox that was built together with the test program, or before it.
+/// The sandbox that `SANDBOX_PROGRAM` names, or else the one that was built together with the test
+/// program, or before it.
 fn program() -> Result<PathBuf, String> {
+    if let Some(path) = env::var_os("SANDBOX_PROGRAM") {
+        return Ok(workspace().join(path));
+    }
     let test = env::current_exe().map_err(|error| format!("where the tests are: {error}"))?;
     // A test program is in `target/<profile>/deps`.
     let profile = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
