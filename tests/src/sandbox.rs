@@ -181,7 +181,7 @@ impl Sandbox {
     }
 
     /// A call of the AWS JSON protocol, for the APIs whose SDK would be built for this alone.
-    async fn call(&self, service: &str, target: &str, body: &Value) -> Value {
+    pub async fn call(&self, service: &str, target: &str, body: &Value) -> Value {
         let answer = self
             .http
             .post(self.endpoint_url())
@@ -250,7 +250,8 @@ pub fn unique_number() -> u32 {
     NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
-fn python_tool(name: &str) -> PathBuf {
+/// A program of the tests' Python environment, such as the AWS CLI or Python itself.
+pub fn python_tool(name: &str) -> PathBuf {
     process::python_tool(name).unwrap_or_else(|problem| panic!("{problem}"))
 }
 
