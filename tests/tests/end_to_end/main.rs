@@ -4,6 +4,7 @@
 mod answers;
 mod aws_cli;
 mod deliveries;
+mod drop_in;
 mod outputs;
 mod tokens;
 
