@@ -17,6 +17,9 @@ use crate::{borrowed, node};
 /// The node in the state machine of `tests/fixtures`.
 const NODE_OF_FIXTURE: &str = "i-1234567890abcdef0";
 
+/// A token that no task has, and long enough to be found in a log.
+const TOKEN_OF_NOBODY: &str = "a-token-that-no-task-has-and-nobody-waits-for";
+
 /// The state machine that users have, with only the node changed.
 fn state_machine_of_users(node: &str) -> Value {
     let path = workspace().join("tests/fixtures/drop-in.asl.json");
@@ -153,7 +156,7 @@ async fn the_automation_has_ended_while_the_script_still_runs() {
         document,
         "--parameters",
         &json!({
-            "InstanceIds": [NODES[2]], "Commands": [gate.line()], "taskToken": ["of-nobody"],
+            "InstanceIds": [NODES[2]], "Commands": [gate.line()], "taskToken": [TOKEN_OF_NOBODY],
         })
         .to_string(),
     ])["AutomationExecutionId"]
@@ -235,7 +238,7 @@ async fn an_execution_timeout_is_taken_or_refused_at_the_start(
     let refused = if document == "SfnRunShellScript" {
         let request = sandbox.ssm.send_command().document_name(document).instance_ids(NODES[0]);
         let request = request.parameters("commands", texts("true"));
-        let request = request.parameters("taskToken", texts("of-nobody"));
+        let request = request.parameters("taskToken", texts(TOKEN_OF_NOBODY));
         let sent = request.parameters("executionTimeout", texts(seconds)).send().await;
         sent.err().map(|error| {
             assert!(error.into_service_error().is_invalid_parameters());
@@ -248,7 +251,7 @@ async fn an_execution_timeout_is_taken_or_refused_at_the_start(
         };
         let request = sandbox.ssm.start_automation_execution().document_name(document);
         let request = request.parameters(name, texts(value)).parameters("Commands", texts("true"));
-        let request = request.parameters("taskToken", texts("of-nobody"));
+        let request = request.parameters("taskToken", texts(TOKEN_OF_NOBODY));
         let started = request.parameters("executionTimeout", texts(seconds)).send().await;
         started.err().map(|error| {
             let error = error.into_service_error();
@@ -291,7 +294,7 @@ async fn what_a_command_document_takes_is_checked(
     if document == "SfnRunDocument" {
         parameters.push(("documentParameters", r#"{"commands":["true"]}"#));
     }
-    parameters.push(("taskToken", "of-nobody"));
+    parameters.push(("taskToken", TOKEN_OF_NOBODY));
     parameters.retain(|(name, _)| *name != parameter);
     parameters.push((parameter, value));
     let mut request = sandbox.ssm.send_command().document_name(document).instance_ids(NODES[0]);
