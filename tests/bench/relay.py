@@ -18,6 +18,7 @@ CAUSE_BYTES_MAX = 32_768
 FULL_OUTPUT_NODES_MAX = 10
 LISTED_CHARS_MAX = 2_500
 ERROR_SEPARATOR = "\n----------ERROR-------\n"
+CUT_MARKS = ("---Output truncated---", "---Error truncated----")
 RUNNING = {"Pending", "InProgress", "Delayed", "Cancelling"}
 
 config = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 5})
@@ -98,7 +99,7 @@ def entry(command_id, invocation, nodes):
     plugin = invocation["CommandPlugins"][-1] if invocation["CommandPlugins"] else {}
     listed = plugin.get("Output", "")
     stdout, _, stderr = listed.partition(ERROR_SEPARATOR)
-    truncated = len(listed) >= LISTED_CHARS_MAX
+    truncated = len(listed) >= LISTED_CHARS_MAX or any(mark in listed for mark in CUT_MARKS)
     if truncated and nodes <= FULL_OUTPUT_NODES_MAX:
         full = ssm.get_command_invocation(
             CommandId=command_id, InstanceId=invocation["InstanceId"], PluginName=plugin["Name"]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -39,11 +39,16 @@ impl Authority {
         let key = KeyPair::generate()?;
         let mut parameters = CertificateParams::new(Vec::new())?;
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        // Without names of their own, the server's certificate would seem to be signed by itself.
+        parameters.distinguished_name.push(DnType::CommonName, "authority of a measurement");
         let root = parameters.self_signed(&key)?;
         let issuer = Issuer::new(parameters, key);
 
         let server_key = KeyPair::generate()?;
-        let server = CertificateParams::new(vec![SERVER_NAME.to_owned()])?;
+        let mut server = CertificateParams::new(vec![SERVER_NAME.to_owned()])?;
+        server.distinguished_name.push(DnType::CommonName, SERVER_NAME);
+        server.use_authority_key_identifier_extension = true;
         let certificate = server.signed_by(&server_key, &issuer)?;
         let private_key = PrivateKeyDer::try_from(server_key.serialize_der())?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))

@@ -59,7 +59,9 @@ async fn delay(sandbox: &Sandbox, state_machine: &str, script_s: f64) -> Result<
     let output = ended.success();
     let described = sandbox.step_functions.describe_execution().execution_arn(&execution);
     let stopped = described.send().await?.stop_date.ok_or("an ended execution has no end")?;
-    let printed = output["Printed"].as_str().ok_or("the execution tells no output")?;
+    // The engine makes a list of what a path with an index finds.
+    let printed = output["Printed"].as_str().or_else(|| output["Printed"][0].as_str());
+    let printed = printed.ok_or_else(|| format!("no printed time in {output}"))?;
     let script_ended: f64 = printed.trim().parse()?;
     Ok(Duration::try_from_secs_f64(stopped.as_secs_f64() - script_ended)?)
 }

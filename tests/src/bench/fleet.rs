@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 /// The most that a list returns at once (SSM API, `MaxResults`).
 pub const PAGE_ITEMS_MAX: usize = 50;
+/// The length of a task token, as Step Functions makes them today.
+const TOKEN_CHARS: usize = 700;
 /// The document of all commands.
 pub const DOCUMENT_NAME: &str = "SfnRunShellScript";
 
@@ -44,6 +46,11 @@ impl Answer {
         let body = json!({ "__type": code, "message": "as the measurement wants it" });
         Self { status: StatusCode::BAD_REQUEST, body: Bytes::from(body.to_string()) }
     }
+}
+
+/// A token of the usual length that begins with this text.
+pub fn token(text: &str) -> String {
+    format!("{text:A<TOKEN_CHARS$}")
 }
 
 /// What a script has printed.
@@ -95,7 +102,7 @@ impl Finished {
     fn command(&self, id: &str) -> Value {
         json!({
             "CommandId": id, "DocumentName": DOCUMENT_NAME,
-            "Parameters": { "commands": ["echo hello"], "taskToken": [format!("token-of-{id}")] },
+            "Parameters": { "commands": ["echo hello"], "taskToken": [token(id)] },
             "RequestedDateTime": 1_795_341_600.5, "Status": "Success", "StatusDetails": "Success",
             "TargetCount": self.nodes, "CompletedCount": self.nodes,
             "ErrorCount": 0, "DeliveryTimedOutCount": 0,

@@ -138,11 +138,6 @@ impl Function {
         Ok(asked - self.started)
     }
 
-    /// When its process was started.
-    pub fn started(&self) -> Instant {
-        self.started
-    }
-
     /// Invokes it, and returns what must be a success.
     pub async fn invoke(&self, event: Bytes) -> Result<Answered> {
         let answered = self.try_invoke(event).await?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Result;
 use super::authority::Authority;
 use super::cpu_share::Controller;
-use super::fleet::DOCUMENT_NAME;
+use super::fleet::{DOCUMENT_NAME, token};
 use super::function::Program;
 
 /// Measures the functions of Run Command Relay next to others.
@@ -143,7 +143,7 @@ pub fn event() -> Bytes {
         "detail": {
             "command-id": id, "document-name": DOCUMENT_NAME, "status": "Success",
             "requested-date-time": "2026-11-22T10:00:00Z", "expire-after": "2026-11-22T12:00:00Z",
-            "parameters": json!({ "commands": ["echo hello"], "taskToken": [format!("token-of-{id}")] }).to_string(),
+            "parameters": json!({ "commands": ["echo hello"], "taskToken": [token(&id)] }).to_string(),
         },
     });
     bytes(&event)

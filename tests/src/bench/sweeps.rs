@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Result;
 use super::aws::Aws;
-use super::fleet::{Answer, DOCUMENT_NAME, Fleet, PAGE_ITEMS_MAX};
+use super::fleet::{Answer, DOCUMENT_NAME, Fleet, PAGE_ITEMS_MAX, token};
 use super::function::{Cpu, Function};
 use super::setting::{Setting, bytes};
 
@@ -165,7 +165,7 @@ impl History {
         json!({
             "CommandId": format!("00000000-0000-4000-8000-{number:012x}"),
             "DocumentName": DOCUMENT_NAME,
-            "Parameters": { "commands": ["echo hello"], "taskToken": [format!("{status}-{number}")] },
+            "Parameters": { "commands": ["echo hello"], "taskToken": [token(&format!("{status}-{number}-"))] },
             "RequestedDateTime": self.requested_at(number).as_duration().as_secs_f64(),
             "Status": status, "StatusDetails": status,
             "TargetCount": 1, "CompletedCount": completed, "ErrorCount": 0, "DeliveryTimedOutCount": 0,
