@@ -8,7 +8,7 @@
 //! It is a hint, not a store. What it forgets, because the function's process was replaced or
 //! because there was too much, the probes find later.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::id::CommandId;
 use crate::token::TaskToken;
@@ -19,13 +19,13 @@ pub const REMEMBERED_MAX: usize = 20_000;
 /// Commands that may need a look at the next sweep.
 #[derive(Debug, Default)]
 pub struct Memory {
-    executing: HashMap<CommandId, TaskToken>,
-    ended: HashMap<CommandId, TaskToken>,
+    executing: BTreeMap<CommandId, TaskToken>,
+    ended: BTreeMap<CommandId, TaskToken>,
 }
 
 impl Memory {
     /// The commands that had ended by the last sweep and whose task may still wait.
-    pub(crate) fn ended(&self) -> &HashMap<CommandId, TaskToken> {
+    pub(crate) fn ended(&self) -> &BTreeMap<CommandId, TaskToken> {
         &self.ended
     }
 
@@ -33,7 +33,7 @@ impl Memory {
     /// and those that need `no_more` looks.
     pub(crate) fn update(
         &mut self,
-        executing: HashMap<CommandId, TaskToken>,
+        executing: BTreeMap<CommandId, TaskToken>,
         no_more: &[CommandId],
     ) {
         self.strike_out(&executing, no_more);
@@ -47,7 +47,7 @@ impl Memory {
 
     /// As [`update`](Self::update), after a sweep that left something out: a command that it has
     /// not seen may still be executing.
-    pub(crate) fn add(&mut self, executing: HashMap<CommandId, TaskToken>, no_more: &[CommandId]) {
+    pub(crate) fn add(&mut self, executing: BTreeMap<CommandId, TaskToken>, no_more: &[CommandId]) {
         self.strike_out(&executing, no_more);
         for (id, token) in executing {
             if self.executing.len() < REMEMBERED_MAX {
@@ -56,7 +56,7 @@ impl Memory {
         }
     }
 
-    fn strike_out(&mut self, executing: &HashMap<CommandId, TaskToken>, no_more: &[CommandId]) {
+    fn strike_out(&mut self, executing: &BTreeMap<CommandId, TaskToken>, no_more: &[CommandId]) {
         for id in no_more {
             self.ended.remove(id);
         }
@@ -72,7 +72,7 @@ mod tests {
         CommandId::parse(&format!("00000000-0000-4000-8000-{number:012}")).unwrap()
     }
 
-    fn commands(numbers: impl IntoIterator<Item = u32>) -> HashMap<CommandId, TaskToken> {
+    fn commands(numbers: impl IntoIterator<Item = u32>) -> BTreeMap<CommandId, TaskToken> {
         let token = || TaskToken::from_parameter(&["token".to_owned()]).unwrap();
         numbers.into_iter().map(|number| (id(number), token())).collect()
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{TryFutureExt, try_join};
 use futures_util::stream::{self, TryStreamExt};
 
-use crate::command::{Command, Invocation, OnFailure, StatusDetails};
+use crate::command::{Command, Invocation, OnFailure, Output, StatusDetails};
 use crate::id::CommandId;
 use crate::ports::{CallError, CallErrorKind, Delivery, RunCommand, Tasks};
 use crate::report::{
@@ -284,7 +284,9 @@ async fn complete_outputs(
     stream::iter(incomplete.map(Ok))
         .try_for_each_concurrent(OUTPUT_READS_AT_ONCE, |(instance_id, plugin)| async move {
             match run_command.output(id, instance_id, &plugin.name).await {
-                Ok(output) => plugin.output = output,
+                Ok(output) if tells_no_less(&output, &plugin.output) => plugin.output = output,
+                // Reads lag, each for itself: this one shows a time before the listing's.
+                Ok(_) => plugin.output.truncated = true,
                 // What was listed is shorter, and true. It is no reason to leave the task waiting.
                 Err(error) if error.kind == CallErrorKind::Permanent => {
                     plugin.output.truncated = true;
@@ -297,6 +299,12 @@ async fn complete_outputs(
             Ok(())
         })
         .await
+}
+
+/// Whether a whole output has all that the listing had: a listed one is cut, and never longer.
+fn tells_no_less(whole: &Output, listed: &Output) -> bool {
+    let bytes = |output: &Output| output.stdout.len() + output.stderr.len();
+    bytes(whole) >= bytes(listed)
 }
 
 /// Answers the task of a command that has ended.

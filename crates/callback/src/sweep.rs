@@ -49,7 +49,7 @@
 //! is looked at from its newest command on, again and again. So sweeps that are truncated for long
 //! need more time or memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -258,7 +258,7 @@ struct Tally {
 struct Counts {
     report: SweepReport,
     /// Executing commands whose task waits.
-    executing: HashMap<CommandId, TaskToken>,
+    executing: BTreeMap<CommandId, TaskToken>,
     /// Commands that had just ended and need no further look.
     no_more: Vec<CommandId>,
 }

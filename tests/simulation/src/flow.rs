@@ -1,0 +1,79 @@
+//! What one invocation of a function has done so far.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use callback::ports::{Pulse, Stage};
+use tokio::sync::Notify;
+
+use crate::history::Ms;
+use crate::world::Asked;
+
+/// Numbers the invocations of a history.
+pub(crate) type FlowId = u64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FlowKind {
+    Relay,
+    Sweep,
+}
+
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) kind: FlowKind,
+    pub(crate) calls: u64,
+    /// After so many calls its process dies: before or after the next one takes effect.
+    pub(crate) dies_at: Option<(u64, bool)>,
+    pub(crate) died: Arc<Notify>,
+    /// Commands in its lists: in which stage, and whether they were being cancelled.
+    pub(crate) listed: BTreeMap<usize, (Stage, bool)>,
+    /// How many commands its lists have told.
+    pub(crate) rows: u64,
+    pub(crate) asked: Asked,
+    /// How many of its answers were taken.
+    pub(crate) accepted: u64,
+    of_commands: BTreeMap<usize, CommandCalls>,
+}
+
+/// Its calls that concern one command.
+#[derive(Debug, Default)]
+pub(crate) struct CommandCalls {
+    pub(crate) command_reads: u64,
+    pub(crate) invocation_reads: u64,
+    pub(crate) output_reads: u64,
+    pub(crate) heartbeats: u64,
+    /// Heartbeats that reached a waiting task.
+    pub(crate) alive: u64,
+    pub(crate) answers: u64,
+    pub(crate) cancels: u64,
+    /// What the last heartbeat told.
+    pub(crate) pulse: Option<Pulse>,
+    /// What time the last read of the command showed.
+    pub(crate) command_as_of: Ms,
+    /// What time the last read of its invocations showed.
+    pub(crate) invocations_as_of: Ms,
+}
+
+impl Flow {
+    pub(crate) fn new(kind: FlowKind, dies_at: Option<(u64, bool)>) -> Self {
+        Self {
+            kind,
+            calls: 0,
+            dies_at,
+            died: Arc::new(Notify::new()),
+            listed: BTreeMap::new(),
+            rows: 0,
+            asked: Asked::new(),
+            accepted: 0,
+            of_commands: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn of(&mut self, index: usize) -> &mut CommandCalls {
+        self.of_commands.entry(index).or_default()
+    }
+
+    pub(crate) fn each(&self) -> impl Iterator<Item = (usize, &CommandCalls)> {
+        self.of_commands.iter().map(|(index, calls)| (*index, calls))
+    }
+}

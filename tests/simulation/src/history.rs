@@ -1,0 +1,101 @@
+//! What makes a history: its seed, and what was taken out of it to make it shorter.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::chance::Chance;
+use crate::fault::Fault;
+
+/// Time in a history, in milliseconds since its beginning.
+pub type Ms = u64;
+
+/// One second.
+pub const SECOND: Ms = 1_000;
+/// One minute.
+pub const MINUTE: Ms = 60 * SECOND;
+/// One hour.
+pub const HOUR: Ms = 60 * MINUTE;
+
+/// 2026-01-01T00:00:00Z, in seconds. Histories begin within the year after it, because the order
+/// of work of a sweep depends on the clock.
+const EPOCH_S: u64 = 1_767_225_600;
+
+/// Names a history; the same name tells the same history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Everything is drawn from it.
+    pub seed: u64,
+    /// Kinds of faults that do not strike.
+    pub without: BTreeSet<Fault>,
+    /// Executions that do not take place.
+    pub dropped: BTreeSet<u64>,
+}
+
+impl History {
+    /// The whole history of a seed.
+    pub fn of(seed: u64) -> Self {
+        Self { seed, without: BTreeSet::new(), dropped: BTreeSet::new() }
+    }
+
+    /// What is drawn before it begins.
+    pub(crate) fn settings(&self) -> Settings {
+        let chance = Chance::new(self.seed);
+        let interval = chance.of("interval").pick(&[30, 60, 60, 60, 120, 300]) * SECOND;
+        let faults_end = interval * chance.of("faults end").between(4, 30);
+        Settings {
+            interval,
+            lookback: (interval * chance.of("lookback").pick(&[64, 100, 256])).max(2 * HOUR),
+            faults_end,
+            executions: chance.of("executions").weigh(&[
+                (60, chance.of("few").between(1, 8)),
+                (30, chance.of("some").between(9, 30)),
+                (3, chance.of("many").between(100, 160)),
+            ]),
+            begins_s: EPOCH_S + chance.of("begins").between(0, 366 * 24 * 3_600),
+            closed_is_invalid: chance.of("closed is invalid").hits(100),
+            rates: Fault::ALL.map(|fault| {
+                let rate = chance.of("rate").of(fault.name()).pick(fault.rates());
+                if self.without.contains(&fault) { 0 } else { rate }
+            }),
+            chance,
+        }
+    }
+}
+
+/// The arguments of the program that replay it.
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--seed {}", self.seed)?;
+        let list = |words: Vec<String>| words.join(",");
+        if !self.without.is_empty() {
+            write!(f, " --without {}", list(self.without.iter().map(Fault::to_string).collect()))?;
+        }
+        if !self.dropped.is_empty() {
+            write!(f, " --drop {}", list(self.dropped.iter().map(u64::to_string).collect()))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a history is like.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) chance: Chance,
+    /// From one sweep to the next.
+    pub(crate) interval: Ms,
+    /// The greatest age at which a sweep looks for a lost event.
+    pub(crate) lookback: Ms,
+    /// When the faults end that do not go on.
+    pub(crate) faults_end: Ms,
+    /// How many executions there are.
+    pub(crate) executions: u64,
+    /// When it begins, in seconds of Unix time.
+    pub(crate) begins_s: u64,
+    /// Whether Step Functions calls the token of a closed task invalid, as some emulators do.
+    pub(crate) closed_is_invalid: bool,
+    /// How often each kind of fault strikes, of a thousand cases.
+    pub(crate) rates: [u64; Fault::ALL.len()],
+}
+
+/// The documents whose commands the sweeps look after.
+pub(crate) const SWEPT_DOCUMENTS: [&str; 2] = ["SfnRunShellScript", "SfnRunDocument"];

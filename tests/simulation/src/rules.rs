@@ -1,0 +1,436 @@
+//! What the product must never do, and what it must have done in time.
+//!
+//! Written from the promises in the documentation (README, `callback::settle`, `callback::sweep`),
+//! with nothing of the code that decides.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use callback::SweepReport;
+use callback::command::{OnAbandon, OnFailure};
+use callback::ports::{Pulse, Stage};
+use serde_json::Value;
+
+use crate::ending::Ending;
+use crate::flow::{CommandCalls, FlowId, FlowKind};
+use crate::history::{HOUR, Ms, SECOND, SWEPT_DOCUMENTS};
+use crate::script::{STDERR_CHARS_MAX, STDOUT_CHARS_MAX};
+use crate::sent_command::{SentCommand, TokenKind};
+use crate::world::{Closed, Entry, PAGE_COMMANDS_MAX, State};
+
+/// The longest output that Step Functions takes, in bytes.
+const OUTPUT_BYTES_MAX: usize = 262_144;
+/// The longest error name that Step Functions takes, in characters.
+const ERROR_CHARS_MAX: usize = 256;
+/// The longest cause that Step Functions takes, in characters.
+const CAUSE_CHARS_MAX: usize = 32_768;
+/// How often a command that has ended, and does not read so, is read.
+const READS_MAX: u64 = 5;
+/// Up to so many nodes, outputs are told in full: as long as `GetCommandInvocation` tells them.
+const FULL_OUTPUT_NODES_MAX: usize = 10;
+/// A success whose nodes were not all seen to end is not called a failure before this age.
+const OVERDUE_AGE: Ms = HOUR;
+/// What a sweep, and a command that it settles, may take.
+const SLACK: Ms = 20 * SECOND;
+
+/// An answer to a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Success { output: String },
+    Failure { error: String, cause: String },
+}
+
+impl Answer {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Success { .. } => "a success".to_owned(),
+            Self::Failure { error, .. } => error.clone(),
+        }
+    }
+
+    pub(crate) fn is_success(&self) -> bool {
+        matches!(self, Self::Success { .. })
+    }
+
+    fn body(&self) -> &str {
+        match self {
+            Self::Success { output } => output,
+            Self::Failure { cause, .. } => cause,
+        }
+    }
+
+    /// Whether any output of a script is in it.
+    pub(crate) fn has_text(&self) -> bool {
+        let body: Value = serde_json::from_str(self.body()).unwrap_or_default();
+        entries(&body).iter().any(|entry| {
+            text(entry, "StandardOutputContent") != "" || text(entry, "StandardErrorContent") != ""
+        })
+    }
+}
+
+/// A rule that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub rule: &'static str,
+    /// What happened instead.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.what)
+    }
+}
+
+type Checked = Result<(), Violation>;
+
+fn holds(condition: bool, rule: &'static str, what: impl FnOnce() -> String) -> Checked {
+    if condition { Ok(()) } else { Err(Violation { rule, what: what() }) }
+}
+
+/// An answer is about to be given.
+pub(crate) fn check_answer(
+    state: &mut State,
+    flow: FlowId,
+    token: &str,
+    answer: &Answer,
+    now: Ms,
+) -> Checked {
+    let index = state.with_token(token);
+    let index = index.ok_or_else(|| Violation {
+        rule: "an answer goes to the token of a command",
+        what: "no command has this token".to_owned(),
+    })?;
+    let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
+    let calls = flow.of(index);
+    calls.answers += 1;
+    let command = &state.entries[index].command;
+    let place = command.place;
+    holds(command.has_ended(now), "no answer before the command has ended", || {
+        format!("command {place:?} ends at {} ms, and is {:?}", command.ends, command.status(now))
+    })?;
+    holds(calls.command_reads > 0 && calls.invocation_reads > 0, "no answer unread", || {
+        format!("command {place:?}")
+    })?;
+    check_kind(command, answer)?;
+    let is_early = command.ending == Ending::SucceedsUnseen
+        && command.end().1 == "Success"
+        && now < command.requested + OVERDUE_AGE;
+    holds(!is_early, "an unconfirmed success is no failure before it is overdue", || {
+        format!("command {place:?}, {} ms after its request", now - command.requested)
+    })?;
+    holds(!answer.body().contains(token), "the token is in no answer", || format!("{place:?}"))?;
+    check_limits(answer)?;
+    // Until then a read may be refused for good.
+    let can_read_outputs = now >= state.settings.faults_end + SLACK;
+    check_body(command, calls, answer, can_read_outputs)
+}
+
+/// Success or failure, and the error's name.
+fn check_kind(command: &SentCommand, answer: &Answer) -> Checked {
+    let place = command.place;
+    let expected = command.error();
+    let is_told_as_success = expected.is_none() || command.on_failure == OnFailure::Report;
+    let is_right = match answer {
+        Answer::Success { .. } => is_told_as_success,
+        Answer::Failure { error, .. } => !is_told_as_success && Some(error) == expected.as_ref(),
+    };
+    holds(is_right, "the answer is the command's true result", || {
+        format!(
+            "command {place:?} ({:?}, onFailure {:?}) must be told as {expected:?}, and is told as {}",
+            command.ending,
+            command.on_failure,
+            answer.name()
+        )
+    })
+}
+
+fn check_limits(answer: &Answer) -> Checked {
+    const RULE: &str = "the limits of Step Functions hold";
+    match answer {
+        Answer::Success { output } => {
+            let bytes = output.len();
+            holds(bytes <= OUTPUT_BYTES_MAX, RULE, || format!("an output of {bytes} bytes"))
+        }
+        Answer::Failure { error, cause } => {
+            let (error, cause) = (error.chars().count(), cause.chars().count());
+            holds(error <= ERROR_CHARS_MAX && cause <= CAUSE_CHARS_MAX, RULE, || {
+                format!("an error of {error} and a cause of {cause} characters")
+            })
+        }
+    }
+}
+
+fn entries(body: &Value) -> &[Value] {
+    body["Invocations"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// What the answer says of the command and of its nodes.
+fn check_body(
+    command: &SentCommand,
+    calls: &CommandCalls,
+    answer: &Answer,
+    can_read_outputs: bool,
+) -> Checked {
+    const RULE: &str = "the answer tells the command as it is";
+    let place = command.place;
+    let body: Value = serde_json::from_str(answer.body()).map_err(|error| Violation {
+        rule: RULE,
+        what: format!("{place:?} is no JSON: {error}"),
+    })?;
+    let (status, details) = command.end();
+    for (name, expected) in [
+        ("CommandId", command.id.as_str()),
+        ("DocumentName", command.document_name),
+        ("Status", status),
+        ("StatusDetails", details),
+    ] {
+        let came = text(&body, name);
+        holds(came == expected, RULE, || format!("{place:?}: {name} is {came}, not {expected}"))?;
+    }
+    let targets = &body["TargetCount"];
+    holds(*targets == command.target_count(), RULE, || format!("{place:?}: {targets} targets"))?;
+    check_entries(command, calls, &body, answer.body().len(), can_read_outputs)
+}
+
+fn check_entries(
+    command: &SentCommand,
+    calls: &CommandCalls,
+    body: &Value,
+    body_bytes: usize,
+    can_read_outputs: bool,
+) -> Checked {
+    const RULE: &str = "the answer tells each node as it is";
+    let place = command.place;
+    let at = calls.invocations_as_of;
+    let is_cancelling = command.is_cancelling(at);
+    let nodes: BTreeMap<_, _> =
+        command.listed_nodes(at).map(|node| (node.id.as_str(), node)).collect();
+    // Stale reads are told only after all re-reads, and never of a success.
+    let is_stale =
+        command.nodes.iter().any(|node| node.is_listed && node.ends != Ms::MAX && node.ends > at);
+    let may_be_stale = calls.invocation_reads >= READS_MAX && command.end().1 != "Success";
+    holds(!is_stale || may_be_stale, "no answer from a read that lags", || format!("{place:?}"))?;
+
+    let omitted = body["InvocationsOmitted"].as_u64().unwrap_or(u64::MAX);
+    let told = entries(body);
+    holds(told.len() as u64 + omitted == nodes.len() as u64, RULE, || {
+        format!("{place:?}: {} nodes and {omitted} omitted, of {}", told.len(), nodes.len())
+    })?;
+    let mut last_key = (false, String::new());
+    for entry in told {
+        let id = text(entry, "InstanceId");
+        let what = |what: &str| format!("{place:?}, node {id}: {what}");
+        let Some(node) = nodes.get(id) else {
+            return holds(false, RULE, || what("is none of the command's"));
+        };
+        let expected = node.told(at, is_cancelling);
+        let (details, code) = (text(entry, "StatusDetails"), &entry["ResponseCode"]);
+        holds(details == expected.details && *code == expected.exit_code, RULE, || {
+            what(&format!(
+                "{details} with exit code {code}, not {} with {}",
+                expected.details, expected.exit_code
+            ))
+        })?;
+        let is_cut = entry["OutputTruncated"] == true;
+        for (name, whole) in [
+            ("StandardOutputContent", &expected.stdout),
+            ("StandardErrorContent", &expected.stderr),
+        ] {
+            let came = text(entry, name);
+            let is_told = if is_cut { whole.starts_with(came) } else { whole == came };
+            holds(is_told, RULE, || {
+                what(&format!("{name} of {} bytes, of {}", came.len(), whole.len()))
+            })?;
+        }
+        let fits = expected.stdout.chars().count() < STDOUT_CHARS_MAX
+            && expected.stderr.chars().count() < STDERR_CHARS_MAX
+            && body_bytes < CAUSE_CHARS_MAX / 2;
+        let is_first_answer = calls.answers == 1;
+        let is_needless = is_cut
+            && fits
+            && is_first_answer
+            && can_read_outputs
+            && nodes.len() <= FULL_OUTPUT_NODES_MAX;
+        holds(!is_needless, "outputs of few nodes are told in full", || what("is cut"))?;
+        let key = (expected.has_succeeded, id.to_owned());
+        holds(last_key < key, RULE, || what("stands in the wrong place"))?;
+        last_key = key;
+    }
+    Ok(())
+}
+
+/// A list is about to be read.
+pub(crate) fn check_list(
+    state: &mut State,
+    flow: FlowId,
+    asked: (String, Option<String>),
+) -> Checked {
+    const RULE: &str = "a sweep makes the calls that are documented";
+    let slices_max = SWEPT_DOCUMENTS.len() * (2 * probes(state) + 1);
+    let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
+    let is_first_page = asked.1.is_none();
+    holds(flow.asked.insert(asked), RULE, || "a page was listed twice".to_owned())?;
+    let slices = flow.asked.iter().filter(|(_, page)| page.is_none()).count();
+    holds(!is_first_page || slices <= slices_max, RULE, || {
+        format!("{slices} slices are listed, {slices_max} are documented")
+    })?;
+    let pages_max = slices_max as u64 + flow.rows / PAGE_COMMANDS_MAX as u64;
+    let lists = flow.asked.len() as u64;
+    holds(lists <= pages_max, RULE, || format!("{lists} lists, for {} commands", flow.rows))
+}
+
+/// The number of probe ages: 2, 4, 8, … intervals below the lookback, and the lookback.
+fn probes(state: &State) -> usize {
+    let mut probes = 1;
+    let mut age = 2 * state.settings.interval;
+    while age < state.settings.lookback {
+        probes += 1;
+        age *= 2;
+    }
+    probes
+}
+
+/// A cancel is about to be asked for.
+pub(crate) fn check_cancel(state: &mut State, flow: FlowId, index: Option<usize>) -> Checked {
+    const RULE: &str = "only an abandoned command is cancelled";
+    let Some(index) = index else { return holds(false, RULE, || "an unknown one".to_owned()) };
+    let Entry { command, task, .. } = &state.entries[index];
+    let what = |what: &str| format!("command {:?}: {what}", command.place);
+    holds(command.token_kind == TokenKind::OfTask, RULE, || what("no task's"))?;
+    holds(task.as_ref().is_some_and(|task| task.closed.is_some()), RULE, || {
+        what("its task waits")
+    })?;
+    holds(command.on_abandon == OnAbandon::Cancel, RULE, || what("onAbandon is Continue"))?;
+    holds(command.is_swept(), RULE, || what("its document is not in the scope"))?;
+    let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
+    let listed = flow.listed.get(&index).copied();
+    holds(flow.kind == FlowKind::Sweep, RULE, || what("not by a sweep"))?;
+    holds(flow.of(index).pulse == Some(Pulse::Closed), RULE, || what("its task was not asked"))?;
+    holds(listed == Some((Stage::Executing, false)), "a cancel is asked for once", || {
+        what("it is being cancelled, or was not listed as executing")
+    })
+}
+
+/// An invocation of a function has ended.
+pub(crate) fn check_flow(
+    state: &State,
+    flow: FlowId,
+    report: Option<&SweepReport>,
+    now: Ms,
+) -> Checked {
+    const RULE: &str = "a flow makes the calls that are documented";
+    let Some(flow) = state.flows.get(&flow) else { return Ok(()) };
+    for (index, calls) in flow.each() {
+        let command = &state.entries[index].command;
+        let settles_max = if flow.kind == FlowKind::Relay { 1 } else { calls.alive };
+        // In the lists of executing and of completed commands, and remembered.
+        let heartbeats_max = if flow.kind == FlowKind::Relay { 0 } else { 3 };
+        let steps = 2 * command.nodes.len().min(FULL_OUTPUT_NODES_MAX) as u64;
+        let is_right = calls.heartbeats <= heartbeats_max
+            && calls.command_reads <= READS_MAX * settles_max
+            && calls.invocation_reads <= READS_MAX * settles_max
+            && calls.output_reads <= steps * settles_max
+            && calls.answers <= 2 * settles_max
+            && calls.cancels <= 1;
+        holds(is_right, RULE, || format!("command {:?}: {calls:?}", command.place))?;
+    }
+    if let Some(report) = report {
+        let is_calm = now >= state.settings.faults_end + SLACK;
+        let is_right =
+            report.recovered <= flow.accepted && (!is_calm || report.recovered == flow.accepted);
+        holds(is_right, "a sweep reports what it did", || {
+            format!("{} tasks took an answer: {report:?}", flow.accepted)
+        })?;
+    }
+    Ok(())
+}
+
+/// The promises with a time limit, at `now`.
+pub(crate) fn check_promises(state: &State, now: Ms) -> Checked {
+    (0..state.entries.len()).try_for_each(|index| {
+        check_answered(state, index, now)?;
+        check_cancelled(state, index, now)?;
+        check_heartbeats(state, index)
+    })
+}
+
+/// Everything that has ended is answered in time, whatever was lost.
+fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
+    let Entry { command, task, .. } = &state.entries[index];
+    let Some(task) = task else { return Ok(()) };
+    if !command.is_swept() || !command.has_ended(now) {
+        return Ok(());
+    }
+    let closed = task.closed.as_ref().map_or(now, |(at, _)| *at);
+    let place = command.place;
+    if let Some(deadline) = probe_deadline(state, command) {
+        holds(closed <= deadline, "what has ended is answered by the probe after", || {
+            format!("command {place:?} ended at {}, limit {deadline}, now {closed}", command.ends)
+        })?;
+    }
+    if let Some(deadline) = memory_deadline(state, index) {
+        holds(closed <= deadline, "what was seen executing is answered two sweeps after", || {
+            format!("command {place:?} ended at {}, limit {deadline}, now {closed}", command.ends)
+        })?;
+    }
+    Ok(())
+}
+
+/// "Its task is answered before the command is `max(2e, 2 intervals) + 1 interval` old", where the
+/// faults count as if the command had ended after them. `None`: beyond the lookback.
+fn probe_deadline(state: &State, command: &SentCommand) -> Option<Ms> {
+    let interval = state.settings.interval;
+    let mut since = command.ends.max(state.settings.faults_end + interval);
+    if command.ending == Ending::SucceedsUnseen {
+        since = since.max(command.requested + OVERDUE_AGE);
+    }
+    let age = since.saturating_sub(command.requested);
+    (age <= state.settings.lookback)
+        .then(|| command.requested + (2 * age).max(2 * interval) + interval + SLACK)
+}
+
+/// "As long as the process lives, a command that a sweep saw executing is settled within two
+/// intervals of its end."
+fn memory_deadline(state: &State, index: usize) -> Option<Ms> {
+    let Entry { command, seen_executing, .. } = &state.entries[index];
+    let interval = state.settings.interval;
+    let is_calm = command.requested >= state.settings.faults_end + interval;
+    (is_calm && *seen_executing && command.ending != Ending::SucceedsUnseen)
+        .then(|| command.ends + 2 * interval + SLACK)
+}
+
+/// Everything abandoned is cancelled by the next sweep.
+fn check_cancelled(state: &State, index: usize, now: Ms) -> Checked {
+    let Entry { command, task, .. } = &state.entries[index];
+    let closed = task.as_ref().and_then(|task| task.closed.as_ref());
+    let Some((closed, _)) = closed else { return Ok(()) };
+    if !state.is_to_be_cancelled(index) || command.cancel_asked.is_some() {
+        return Ok(());
+    }
+    let interval = state.settings.interval;
+    let deadline = (*closed).max(state.settings.faults_end + interval) + interval + SLACK;
+    holds(now.min(command.ends) <= deadline, "what is abandoned is cancelled", || {
+        format!("command {:?}: abandoned at {closed}, limit {deadline}", command.place)
+    })
+}
+
+/// A task that gives the sweeps three intervals and more does not miss a heartbeat.
+fn check_heartbeats(state: &State, index: usize) -> Checked {
+    let Entry { command, task, .. } = &state.entries[index];
+    let Some(task) = task else { return Ok(()) };
+    let Some((at, Closed::MissedHeartbeat)) = &task.closed else { return Ok(()) };
+    let interval = state.settings.interval;
+    let is_promised = command.is_swept()
+        && command.requested >= state.settings.faults_end + interval
+        && task.heartbeat.is_some_and(|limit| limit >= 4 * interval)
+        && command.ending != Ending::SucceedsUnseen;
+    holds(!is_promised, "no task misses a heartbeat for want of a sweep", || {
+        format!("command {:?} at {at}", command.place)
+    })
+}

@@ -1,0 +1,248 @@
+//! A command that was sent: its nodes, its end, and how it reads at any time.
+//!
+//! How it reads is a function of the time, so a read that lags is the same function of an earlier
+//! time.
+
+use callback::command::{Callback, OnAbandon, OnFailure};
+use callback::{Command, CommandId, Invocation, Status, StatusDetails, TaskToken};
+use jiff::Timestamp;
+
+use crate::chance::Chance;
+use crate::ending::Ending;
+use crate::history::{MINUTE, Ms, SECOND, SWEPT_DOCUMENTS, Settings};
+use crate::script::Node;
+
+/// What the command has as its parameter `taskToken`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenKind {
+    /// The token of a task that waits for it.
+    OfTask,
+    /// None at all: somebody ran the document by hand.
+    Missing,
+    /// Two values.
+    Malformed,
+    /// A text that Step Functions does not know as a token.
+    Invented,
+}
+
+/// Which command of which execution.
+pub(crate) type Place = (u64, u64);
+
+#[derive(Debug, Clone)]
+pub(crate) struct SentCommand {
+    pub(crate) place: Place,
+    pub(crate) id: CommandId,
+    pub(crate) document_name: &'static str,
+    pub(crate) requested: Ms,
+    /// When it reads as ended, if nothing changes that.
+    pub(crate) ends: Ms,
+    pub(crate) ending: Ending,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) token_kind: TokenKind,
+    pub(crate) token: String,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) on_abandon: OnAbandon,
+    pub(crate) cancel_asked: Option<Ms>,
+    spelled: bool,
+    chance: Chance,
+}
+
+impl SentCommand {
+    pub(crate) fn new(settings: &Settings, place: Place, requested: Ms) -> Self {
+        let (execution, attempt) = place;
+        let chance = settings.chance.of("command").nth(execution).nth(attempt);
+        let ending = chance.of("ending").weigh(&Ending::WEIGHTS);
+        let most_nodes = if settings.executions > 50 { 2 } else { 60 };
+        let few = u64::from(ending.needs_two_nodes()) + 1;
+        let count = chance.of("nodes").weigh(&[
+            (60, few),
+            (30, chance.of("some nodes").between(few, 6)),
+            (10, chance.of("many nodes").between(few, most_nodes)),
+        ]);
+        let lasts = chance.of("lasts");
+        let lasts = lasts.weigh(&[
+            (40, lasts.of("short").between(SECOND, 50 * SECOND)),
+            (35, lasts.of("middle").between(50 * SECOND, 7 * MINUTE)),
+            (20, lasts.of("long").between(7 * MINUTE, 30 * MINUTE)),
+            (5, lasts.of("very long").between(30 * MINUTE, 100 * MINUTE)),
+        ]);
+        let ends = requested + lasts;
+        // The command ends a moment after its last node.
+        let nodes_end = ends - chance.of("roll-up").between(0, SECOND);
+        let node = |number| {
+            let chance = chance.of("node").nth(number);
+            Node::new(chance, (number, count), ending, (requested, nodes_end))
+        };
+        let numbers = if ending.has_no_node() { 0..0 } else { 0..count };
+        let mut nodes: Vec<_> = numbers.map(node).collect();
+        if ending == Ending::ExceedsRate {
+            nodes.iter_mut().for_each(|node| node.is_listed = false);
+        }
+        let uuid = (chance.of("id").number(), chance.of("id's rest").number());
+        let token_kind = chance.of("token").weigh(&[
+            (90, TokenKind::OfTask),
+            (4, TokenKind::Missing),
+            (3, TokenKind::Malformed),
+            (3, TokenKind::Invented),
+        ]);
+        let padding = if chance.of("long token").hits(50) { 2_000 } else { 0 };
+        Self {
+            place,
+            id: CommandId::parse(&format!(
+                "{:08x}-{:04x}-4000-8000-{:012x}",
+                uuid.0 >> 32,
+                uuid.0 & 0xffff,
+                uuid.1 >> 16
+            ))
+            .expect("a UUID"),
+            document_name: chance.of("document").weigh(&[
+                (60, SWEPT_DOCUMENTS[0]),
+                (30, SWEPT_DOCUMENTS[1]),
+                (10, "SomebodysOwnDocument"),
+            ]),
+            requested,
+            ends,
+            ending,
+            nodes,
+            token_kind,
+            token: format!("token-{execution}-{attempt}-{}", "A".repeat(padding)),
+            on_failure: chance
+                .of("on failure")
+                .weigh(&[(75, OnFailure::Fail), (25, OnFailure::Report)]),
+            on_abandon: chance
+                .of("on abandon")
+                .weigh(&[(75, OnAbandon::Cancel), (25, OnAbandon::Continue)]),
+            cancel_asked: None,
+            spelled: chance.of("spelled").hits(300),
+            chance,
+        }
+    }
+
+    pub(crate) fn is_swept(&self) -> bool {
+        SWEPT_DOCUMENTS.contains(&self.document_name)
+    }
+
+    pub(crate) fn has_ended(&self, at: Ms) -> bool {
+        at >= self.ends
+    }
+
+    /// Whether some node was cancelled because a cancel was asked for.
+    fn was_cancelled(&self) -> bool {
+        self.cancel_asked.is_some()
+            && self.nodes.iter().any(|node| node.end.1 == "Cancelled")
+            && self.ending != Ending::IsCancelled
+    }
+
+    /// What the state machine has to see: `None` for a success, else the error's name.
+    pub(crate) fn error(&self) -> Option<String> {
+        let error = if self.was_cancelled() { Some("Cancelled") } else { self.ending.error() };
+        error.map(|error| format!("RunCommand.{error}"))
+    }
+
+    /// `Status` and `StatusDetails` at its end.
+    pub(crate) fn end(&self) -> (&'static str, &'static str) {
+        if self.was_cancelled() { ("Cancelled", "Cancelled") } else { self.ending.status() }
+    }
+
+    pub(crate) fn status(&self, at: Ms) -> (&'static str, &'static str) {
+        match at {
+            _ if self.has_ended(at) => self.end(),
+            _ if self.is_cancelling(at) => ("Cancelling", "Cancelling"),
+            _ if at < self.requested + 2 * SECOND => ("Pending", "Pending"),
+            _ => ("InProgress", "InProgress"),
+        }
+    }
+
+    pub(crate) fn is_cancelling(&self, at: Ms) -> bool {
+        self.cancel_asked.is_some_and(|asked| at >= asked)
+    }
+
+    /// Somebody asks for its cancel.
+    pub(crate) fn cancel(&mut self, now: Ms) {
+        if self.has_ended(now) || self.cancel_asked.is_some() {
+            return;
+        }
+        self.cancel_asked = Some(now);
+        let chance = self.chance.of("cancel");
+        for (number, node) in (0..).zip(&mut self.nodes) {
+            node.cancel(now, chance.nth(number));
+        }
+        let last = self.nodes.iter().map(|node| node.ends).filter(|ends| *ends != Ms::MAX).max();
+        let soon = now + chance.of("roll-up").between(1, SECOND);
+        self.ends = self.ends.min(last.map_or(soon, |last| last.max(soon)));
+    }
+
+    /// It as `ListCommands` tells it; `None` before it was requested.
+    pub(crate) fn read(&self, at: Ms, time: impl Fn(Ms) -> Timestamp) -> Option<Command> {
+        if at < self.requested {
+            return None;
+        }
+        let (status, details) = self.status(at);
+        let ended = || self.nodes.iter().filter(|node| at >= node.ends);
+        let count = |details: &[&str]| {
+            u32::try_from(ended().filter(|node| details.contains(&node.end.1)).count())
+                .unwrap_or(u32::MAX)
+        };
+        Some(Command {
+            id: self.id.clone(),
+            document_name: self.document_name.to_owned(),
+            status: Status::parse(&self.spell(status)),
+            status_details: StatusDetails::parse(&self.spell(details)),
+            requested_at: time(self.requested),
+            target_count: self.target_count(),
+            completed_count: u32::try_from(ended().count()).unwrap_or(u32::MAX),
+            error_count: count(&["Failed", "ExecutionTimedOut"]),
+            delivery_timed_out_count: count(&["DeliveryTimedOut"]),
+            callback: Callback {
+                task_token: match self.token_kind {
+                    TokenKind::Missing => None,
+                    TokenKind::Malformed => {
+                        let values = [self.token.clone(), self.token.clone()];
+                        Some(TaskToken::from_parameter(&values))
+                    }
+                    TokenKind::OfTask | TokenKind::Invented => {
+                        Some(TaskToken::from_parameter(std::slice::from_ref(&self.token)))
+                    }
+                },
+                on_failure: self.on_failure,
+                on_abandon: self.on_abandon,
+            },
+        })
+    }
+
+    pub(crate) fn target_count(&self) -> u32 {
+        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Its nodes that are listed at `at`.
+    pub(crate) fn listed_nodes(&self, at: Ms) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |node| node.is_listed && at >= self.requested)
+    }
+
+    /// It as `ListCommandInvocations` tells it.
+    pub(crate) fn invocations(&self, at: Ms, time: impl Fn(Ms) -> Timestamp) -> Vec<Invocation> {
+        let is_cancelling = self.is_cancelling(at);
+        self.listed_nodes(at)
+            .map(|node| node.listed(at, is_cancelling, |word| self.spell(word), &time))
+            .collect()
+    }
+
+    /// A word as the API or the documentation spells it, the same for the whole command.
+    fn spell(&self, word: &str) -> String {
+        match word {
+            _ if !self.spelled || word.starts_with("Battery") => word.to_owned(),
+            "Cancelled" => "Canceled".to_owned(),
+            "RateExceeded" => "LimitExceeded".to_owned(),
+            _ => {
+                let mut spaced = String::new();
+                for letter in word.chars() {
+                    if letter.is_uppercase() && !spaced.is_empty() {
+                        spaced.push(' ');
+                    }
+                    spaced.push(letter);
+                }
+                spaced
+            }
+        }
+    }
+}

@@ -1,0 +1,608 @@
+//! Run Command and Step Functions as they are at this moment, and the product's view of them: a
+//! [`Port`] per invocation of a function.
+//!
+//! Each call is checked before it takes effect. What the product may do is written in
+//! [`crate::rules`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use callback::command::{OnAbandon, Output};
+use callback::ports::{
+    CallError, CallErrorKind, CommandPage, CommandSlice, Delivery, PageToken, Pulse, Stage,
+};
+use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, TaskToken, Tasks};
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::chance::Chance;
+use crate::fault::Fault;
+use crate::figures::Figures;
+use crate::flow::{Flow, FlowId, FlowKind};
+use crate::history::{Ms, SECOND, Settings};
+use crate::rules::{Answer, Violation};
+use crate::sent_command::{SentCommand, TokenKind};
+
+/// The most commands on one page of a list.
+pub(crate) const PAGE_COMMANDS_MAX: usize = 50;
+
+/// An operation of AWS behind the ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Op {
+    ListCommandById,
+    ListCommandsOfSlice,
+    ListCommandInvocations,
+    GetCommandInvocation,
+    CancelCommand,
+    SendTaskSuccess,
+    SendTaskFailure,
+    SendTaskHeartbeat,
+}
+
+impl Op {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ListCommandById | Self::ListCommandsOfSlice => "ListCommands",
+            Self::ListCommandInvocations => "ListCommandInvocations",
+            Self::GetCommandInvocation => "GetCommandInvocation",
+            Self::CancelCommand => "CancelCommand",
+            Self::SendTaskSuccess => "SendTaskSuccess",
+            Self::SendTaskFailure => "SendTaskFailure",
+            Self::SendTaskHeartbeat => "SendTaskHeartbeat",
+        }
+    }
+
+    fn error(self, code: &str, kind: CallErrorKind) -> CallError {
+        CallError { operation: self.name(), code: code.to_owned(), request_id: None, kind }
+    }
+}
+
+/// A task that waits, or waited, for a command.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) closed: Option<(Ms, Closed)>,
+    pub(crate) last_beat: Ms,
+    /// Closes the task when so long no heartbeat comes.
+    pub(crate) heartbeat: Option<Ms>,
+    /// Tells the execution that an answer was taken.
+    pub(crate) answered: Arc<Notify>,
+}
+
+/// Why a task is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Closed {
+    Answered(Answer),
+    MissedHeartbeat,
+    TimedOut,
+    Stopped,
+}
+
+/// A command with its task and what the simulation needs to know of both.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) command: SentCommand,
+    pub(crate) task: Option<Task>,
+    /// Whether a sweep gave it a heartbeat while it listed it as executing.
+    pub(crate) seen_executing: bool,
+    /// Tells its announcer that its end has moved.
+    pub(crate) end_moved: Arc<Notify>,
+}
+
+pub(crate) struct World {
+    state: Mutex<State>,
+    started: Instant,
+    /// Tells the driver that a rule was broken.
+    pub(crate) broken: Notify,
+    /// Tells the sweeper that an execution has ended.
+    pub(crate) execution_ended: Notify,
+}
+
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) entries: Vec<Entry>,
+    by_id: BTreeMap<CommandId, usize>,
+    by_token: BTreeMap<String, usize>,
+    calls: BTreeMap<(Op, u64), u64>,
+    pub(crate) flows: BTreeMap<FlowId, Flow>,
+    flows_begun: FlowId,
+    pub(crate) violation: Option<Violation>,
+    /// What happened, when somebody wants to read it.
+    pub(crate) log: Option<Vec<String>>,
+    pub(crate) figures: Figures,
+}
+
+impl World {
+    pub(crate) fn new(settings: Settings, keeps_log: bool) -> Self {
+        let state = State {
+            settings,
+            entries: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_token: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            flows_begun: 0,
+            violation: None,
+            log: keeps_log.then(Vec::new),
+            figures: Figures::default(),
+        };
+        Self {
+            state: Mutex::new(state),
+            started: Instant::now(),
+            broken: Notify::new(),
+            execution_ended: Notify::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Ms {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(Ms::MAX)
+    }
+
+    pub(crate) async fn sleep_until(&self, at: Ms) {
+        tokio::time::sleep_until(self.started + Duration::from_millis(at)).await;
+    }
+
+    /// Notes a rule that was broken, and stops the history.
+    pub(crate) fn accuse(&self, state: &mut State, checked: Result<(), Violation>) {
+        if let Err(violation) = checked {
+            state.note(self.now(), || format!("BROKEN {violation}"));
+            state.violation.get_or_insert(violation);
+            self.broken.notify_one();
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn note(&mut self, now: Ms, what: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            let (s, ms) = (now / SECOND, now % SECOND);
+            log.push(format!("{s:>6}.{ms:03} {}", what()));
+        }
+    }
+
+    /// Whether a fault strikes here; counts it if it does.
+    pub(crate) fn strikes(&mut self, fault: Fault, place: Chance, now: Ms) -> bool {
+        let is_possible = fault.goes_on() || now < self.settings.faults_end;
+        let rate = self.settings.rates[fault.index()];
+        let strikes = is_possible && rate > 0 && place.of(fault.name()).hits(rate);
+        if strikes {
+            self.figures.count(fault);
+        }
+        strikes
+    }
+
+    /// Adds a command, and its task if it has one.
+    pub(crate) fn add(&mut self, command: SentCommand, heartbeat: Option<Ms>) -> usize {
+        let index = self.entries.len();
+        self.by_id.insert(command.id.clone(), index);
+        self.by_token.insert(command.token.clone(), index);
+        let task = (command.token_kind == TokenKind::OfTask).then(|| Task {
+            closed: None,
+            last_beat: command.requested,
+            heartbeat,
+            answered: Arc::new(Notify::new()),
+        });
+        self.figures.commands += 1;
+        self.figures.nodes += u64::from(command.target_count());
+        let end_moved = Arc::new(Notify::new());
+        self.entries.push(Entry { command, task, seen_executing: false, end_moved });
+        index
+    }
+
+    pub(crate) fn with_token(&self, token: &str) -> Option<usize> {
+        self.by_token.get(token).copied()
+    }
+
+    pub(crate) fn with_id(&self, id: &CommandId) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn open_flow(&mut self, kind: FlowKind, place: Chance, now: Ms) -> FlowId {
+        let most = if kind == FlowKind::Relay { 8 } else { 60 };
+        let dies_at = self.strikes(Fault::FunctionDies, place, now).then(|| {
+            let place = place.of("death");
+            (place.between(0, most), place.of("after").hits(500))
+        });
+        self.flows_begun += 1;
+        self.flows.insert(self.flows_begun, Flow::new(kind, dies_at));
+        self.flows_begun
+    }
+
+    /// How the command reads to this call: now, or some time ago.
+    fn as_of(&mut self, op: Op, index: usize, now: Ms) -> Ms {
+        let place = self.settings.chance.of("lag").of(op.name()).nth(index as u64).nth(now);
+        if !self.strikes(Fault::ReadLags, place, now) {
+            return now;
+        }
+        let lag = place.of("lag").weigh(&[
+            (70, place.of("short").between(1, 2 * SECOND)),
+            (25, place.of("long").between(2 * SECOND, 10 * SECOND)),
+            (5, place.of("very long").between(10 * SECOND, 90 * SECOND)),
+        ]);
+        now.saturating_sub(lag)
+    }
+
+    pub(crate) fn time(&self) -> impl Fn(Ms) -> Timestamp + Copy + use<> {
+        let begins_s = self.settings.begins_s;
+        move |at| {
+            let ms = i64::try_from(begins_s * SECOND + at).unwrap_or(i64::MAX);
+            Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+        }
+    }
+
+    fn flow(&mut self, flow: FlowId) -> &mut Flow {
+        self.flows.get_mut(&flow).expect("a call is made by a flow that was opened")
+    }
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fate {
+    takes: Ms,
+    /// The function dies: before (`false`) or after (`true`) the call took effect.
+    dies: Option<bool>,
+    fault: Option<Fault>,
+}
+
+/// AWS as one invocation of a function sees it.
+pub(crate) struct Port {
+    pub(crate) world: Arc<World>,
+    pub(crate) flow: FlowId,
+}
+
+impl Port {
+    async fn call<T>(
+        &self,
+        op: Op,
+        subject: u64,
+        act: impl FnOnce(&mut State, Ms) -> Result<T, CallError> + Send,
+    ) -> Result<T, CallError> {
+        let fate = self.fate(op, subject);
+        match fate.takes {
+            0 => tokio::task::yield_now().await,
+            ms => tokio::time::sleep(Duration::from_millis(ms)).await,
+        }
+        if fate.dies == Some(false) {
+            self.die(op).await;
+        }
+        match fate.fault {
+            Some(Fault::CallThrottled) => {
+                return Err(op.error("ThrottlingException", CallErrorKind::Transient));
+            }
+            Some(Fault::CallDenied) => {
+                return Err(op.error("AccessDeniedException", CallErrorKind::Permanent));
+            }
+            Some(Fault::CallLost) => return Err(op.error("Timeout", CallErrorKind::Transient)),
+            _ => {}
+        }
+        let result = act(&mut self.world.state(), self.world.now());
+        if fate.dies == Some(true) {
+            self.die(op).await;
+        }
+        match fate.fault {
+            Some(Fault::AnswerLost) => Err(op.error("Timeout", CallErrorKind::Transient)),
+            _ => result,
+        }
+    }
+
+    fn fate(&self, op: Op, subject: u64) -> Fate {
+        let now = self.world.now();
+        let mut state = self.world.state();
+        state.figures.calls += 1;
+        let nth = state.calls.entry((op, subject)).or_default();
+        *nth += 1;
+        let nth = *nth;
+        let place = state.settings.chance.of("call").of(op.name()).nth(subject).nth(nth);
+        let flow = state.flow(self.flow);
+        flow.calls += 1;
+        let dies = flow.dies_at.filter(|(at, _)| flow.calls > *at).map(|(_, after)| after);
+        let failing = [Fault::CallThrottled, Fault::CallDenied, Fault::CallLost, Fault::AnswerLost];
+        let fault = failing.into_iter().find(|fault| state.strikes(*fault, place, now));
+        let takes = if state.strikes(Fault::CallSlow, place, now) {
+            place.of("slow").between(SECOND, 20 * SECOND)
+        } else {
+            place.of("takes").between(0, 60).saturating_sub(40)
+        };
+        if let Some(fault) = fault {
+            state.note(now, || format!("{} of {subject:x}: {fault}", op.name()));
+        }
+        Fate { takes, dies, fault }
+    }
+
+    /// The function's process ends here: this never returns.
+    async fn die(&self, op: Op) {
+        let died = {
+            let now = self.world.now();
+            let mut state = self.world.state();
+            let flow = self.flow;
+            state.note(now, || format!("function {flow} dies at {}", op.name()));
+            state.flow(flow).died.clone()
+        };
+        died.notify_one();
+        std::future::pending::<()>().await;
+    }
+
+    /// One answer to a task: checked, and taken if the task waits.
+    async fn answer(
+        &self,
+        op: Op,
+        token: &TaskToken,
+        answer: Answer,
+    ) -> Result<Delivery, CallError> {
+        let subject = self.world.state().with_token(token.expose());
+        self.call(op, subject.map_or(u64::MAX, |index| index as u64), |state, now| {
+            let checked =
+                crate::rules::check_answer(state, self.flow, token.expose(), &answer, now);
+            self.world.accuse(state, checked);
+            let delivery = state.take_answer(token.expose(), answer, now);
+            state.flow(self.flow).accepted += u64::from(delivery == Delivery::Accepted);
+            Ok(delivery)
+        })
+        .await
+    }
+}
+
+impl State {
+    fn take_answer(&mut self, token: &str, answer: Answer, now: Ms) -> Delivery {
+        let closed_is_invalid = self.settings.closed_is_invalid;
+        let Some(index) = self.with_token(token) else {
+            return Delivery::TokenRejected;
+        };
+        let place = self.settings.chance.of("answer").nth(index as u64);
+        let refuses_text = self.settings.rates[Fault::OutputRefused.index()] > 0
+            && place.of(Fault::OutputRefused.name()).hits(300)
+            && answer.is_success()
+            && answer.has_text();
+        if refuses_text {
+            self.figures.count(Fault::OutputRefused);
+            return Delivery::OutputRejected;
+        }
+        let entry = &mut self.entries[index];
+        let Some(task) = &mut entry.task else {
+            return Delivery::TokenRejected;
+        };
+        if task.closed.is_some() {
+            return if closed_is_invalid {
+                Delivery::TokenRejected
+            } else {
+                Delivery::AlreadyClosed
+            };
+        }
+        task.answered.notify_one();
+        let place = entry.command.place;
+        let what = answer.name();
+        task.closed = Some((now, Closed::Answered(answer)));
+        self.figures.answers += 1;
+        self.note(now, || format!("task {place:?} takes {what}"));
+        Delivery::Accepted
+    }
+
+    fn beat(&mut self, index: Option<usize>, now: Ms) -> Pulse {
+        let closed_is_invalid = self.settings.closed_is_invalid;
+        let task = index.and_then(|index| self.entries[index].task.as_mut());
+        match task {
+            None => Pulse::Rejected,
+            Some(task) if task.closed.is_some() && closed_is_invalid => Pulse::Rejected,
+            Some(task) if task.closed.is_some() => Pulse::Closed,
+            Some(task) => {
+                task.last_beat = now;
+                Pulse::Alive
+            }
+        }
+    }
+
+    /// One page of a slice, newest first.
+    fn page(
+        &mut self,
+        flow: FlowId,
+        slice: &CommandSlice,
+        page: Option<&PageToken>,
+        now: Ms,
+    ) -> CommandPage {
+        let time = self.time();
+        let after = page.map(|PageToken(last)| last.clone());
+        let mut found: Vec<(String, usize, Ms)> = Vec::new();
+        for index in 0..self.entries.len() {
+            let command = &self.entries[index].command;
+            let requested_at = time(command.requested);
+            let is_in = command.document_name == slice.document_name
+                && slice.invoked_after.is_none_or(|after| requested_at >= after)
+                && slice.invoked_before.is_none_or(|before| requested_at <= before);
+            if !is_in {
+                continue;
+            }
+            // Descending time, then id.
+            let key = format!("{:016x} {}", Ms::MAX - command.requested, command.id);
+            if after.as_ref().is_some_and(|after| key <= *after) {
+                continue;
+            }
+            let at = self.as_of(Op::ListCommandsOfSlice, index, now);
+            let command = &self.entries[index].command;
+            let stage = if command.has_ended(at) { Stage::Complete } else { Stage::Executing };
+            if at >= command.requested && stage == slice.stage {
+                found.push((key, index, at));
+            }
+        }
+        found.sort_unstable();
+        let next = found
+            .get(PAGE_COMMANDS_MAX..)
+            .is_some_and(|rest| !rest.is_empty())
+            .then(|| PageToken(found[PAGE_COMMANDS_MAX - 1].0.clone()));
+        found.truncate(PAGE_COMMANDS_MAX);
+        let commands = found
+            .into_iter()
+            .map(|(_, index, at)| self.listed(flow, slice.stage, index, at, now))
+            .collect();
+        CommandPage { commands, next }
+    }
+
+    fn listed(
+        &mut self,
+        flow: FlowId,
+        stage: Stage,
+        index: usize,
+        at: Ms,
+        now: Ms,
+    ) -> Result<Command, CallError> {
+        let place = self.settings.chance.of("unreadable").nth(index as u64).nth(now);
+        if self.strikes(Fault::CommandUnreadable, place, now) {
+            return Err(Op::ListCommandsOfSlice.error("unreadable", CallErrorKind::Permanent));
+        }
+        let command = &self.entries[index].command;
+        let is_cancelling = command.is_cancelling(at);
+        let read = command.read(at, self.time()).expect("a listed command was requested");
+        let flow = self.flow(flow);
+        flow.listed.insert(index, (stage, is_cancelling));
+        flow.rows += 1;
+        Ok(read)
+    }
+}
+
+impl RunCommand for Port {
+    async fn command(&self, id: &CommandId) -> Result<Option<Command>, CallError> {
+        let index = self.world.state().with_id(id);
+        self.call(
+            Op::ListCommandById,
+            index.map_or(u64::MAX, |index| index as u64),
+            |state, now| {
+                let Some(index) = index else { return Ok(None) };
+                let at = state.as_of(Op::ListCommandById, index, now);
+                let reads = state.flow(self.flow).of(index);
+                reads.command_reads += 1;
+                reads.command_as_of = at;
+                Ok(state.entries[index].command.read(at, state.time()))
+            },
+        )
+        .await
+    }
+
+    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
+        let index = self.world.state().with_id(id);
+        let subject = index.map_or(u64::MAX, |index| index as u64);
+        self.call(Op::ListCommandInvocations, subject, |state, now| {
+            let Some(index) = index else { return Ok(Vec::new()) };
+            let at = state.as_of(Op::ListCommandInvocations, index, now);
+            let reads = state.flow(self.flow).of(index);
+            reads.invocation_reads += 1;
+            reads.invocations_as_of = at;
+            Ok(state.entries[index].command.invocations(at, state.time()))
+        })
+        .await
+    }
+
+    async fn output(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+        plugin_name: &str,
+    ) -> Result<Output, CallError> {
+        let op = Op::GetCommandInvocation;
+        let unknown = || op.error("InvocationDoesNotExist", CallErrorKind::Permanent);
+        let index = self.world.state().with_id(id).ok_or_else(unknown)?;
+        self.call(op, index as u64, |state, now| {
+            let at = state.as_of(op, index, now);
+            state.flow(self.flow).of(index).output_reads += 1;
+            let node =
+                state.entries[index].command.listed_nodes(at).find(|node| node.id == *instance_id);
+            node.and_then(|node| node.output(at, plugin_name)).ok_or_else(unknown)
+        })
+        .await
+    }
+
+    async fn commands(
+        &self,
+        slice: &CommandSlice,
+        page: Option<&PageToken>,
+    ) -> Result<CommandPage, CallError> {
+        let op = Op::ListCommandsOfSlice;
+        let name = format!("{slice:?}");
+        let subject = Chance::new(0).of(&name).number();
+        self.call(op, subject, |state, now| {
+            let asked = (name, page.map(|PageToken(last)| last.clone()));
+            let checked = crate::rules::check_list(state, self.flow, asked);
+            self.world.accuse(state, checked);
+            Ok(state.page(self.flow, slice, page, now))
+        })
+        .await
+    }
+
+    async fn cancel(&self, id: &CommandId) -> Result<(), CallError> {
+        let index = self.world.state().with_id(id);
+        let subject = index.map_or(u64::MAX, |index| index as u64);
+        self.call(Op::CancelCommand, subject, |state, now| {
+            let checked = crate::rules::check_cancel(state, self.flow, index);
+            self.world.accuse(state, checked);
+            if let Some(index) = index {
+                state.flow(self.flow).of(index).cancels += 1;
+                state.cancel(index, now);
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl State {
+    /// Somebody cancels a command.
+    pub(crate) fn cancel(&mut self, index: usize, now: Ms) {
+        let entry = &mut self.entries[index];
+        entry.command.cancel(now);
+        entry.end_moved.notify_one();
+        let place = entry.command.place;
+        self.note(now, || format!("command {place:?}: cancel asked for"));
+    }
+
+    /// Whether a sweep has to cancel the command when its task is closed.
+    pub(crate) fn is_to_be_cancelled(&self, index: usize) -> bool {
+        let command = &self.entries[index].command;
+        command.is_swept()
+            && command.token_kind == TokenKind::OfTask
+            && command.on_abandon == OnAbandon::Cancel
+            && !self.settings.closed_is_invalid
+    }
+}
+
+impl Tasks for Port {
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery, CallError> {
+        let answer = Answer::Success { output: output.to_owned() };
+        self.answer(Op::SendTaskSuccess, token, answer).await
+    }
+
+    async fn fail(
+        &self,
+        token: &TaskToken,
+        error: &str,
+        cause: &str,
+    ) -> Result<Delivery, CallError> {
+        let answer = Answer::Failure { error: error.to_owned(), cause: cause.to_owned() };
+        self.answer(Op::SendTaskFailure, token, answer).await
+    }
+
+    async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
+        let index = self.world.state().with_token(token.expose());
+        let subject = index.map_or(u64::MAX, |index| index as u64);
+        self.call(Op::SendTaskHeartbeat, subject, |state, now| {
+            let pulse = state.beat(index, now);
+            let Some(index) = index else { return Ok(pulse) };
+            let flow = state.flow(self.flow);
+            let is_listed = flow.listed.get(&index).copied();
+            let reads = flow.of(index);
+            reads.heartbeats += 1;
+            reads.alive += u64::from(pulse == Pulse::Alive);
+            reads.pulse = Some(pulse);
+            if pulse == Pulse::Alive && matches!(is_listed, Some((Stage::Executing, _))) {
+                state.entries[index].seen_executing = true;
+            }
+            Ok(pulse)
+        })
+        .await
+    }
+}
+
+/// The slices' names that a sweep has asked for.
+pub(crate) type Asked = BTreeSet<(String, Option<String>)>;
