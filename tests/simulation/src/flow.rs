@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use callback::ports::{Pulse, Stage};
+use callback::ports::Pulse;
 use tokio::sync::Notify;
 
 use crate::history::Ms;
@@ -25,8 +25,8 @@ pub(crate) struct Flow {
     /// After so many calls its process dies: before or after the next one takes effect.
     pub(crate) dies_at: Option<(u64, bool)>,
     pub(crate) died: Arc<Notify>,
-    /// Commands in its lists: in which stage, and whether they were being cancelled.
-    pub(crate) listed: BTreeMap<usize, (Stage, bool)>,
+    /// Commands that its lists told as executing, and whether once without a cancel under way.
+    pub(crate) executing: BTreeMap<usize, bool>,
     /// How many commands its lists have told.
     pub(crate) rows: u64,
     pub(crate) asked: Asked,
@@ -61,7 +61,7 @@ impl Flow {
             calls: 0,
             dies_at,
             died: Arc::new(Notify::new()),
-            listed: BTreeMap::new(),
+            executing: BTreeMap::new(),
             rows: 0,
             asked: Asked::new(),
             accepted: 0,

@@ -8,7 +8,7 @@ use std::fmt;
 
 use callback::SweepReport;
 use callback::command::{OnAbandon, OnFailure};
-use callback::ports::{Pulse, Stage};
+use callback::ports::Pulse;
 use serde_json::Value;
 
 use crate::ending::Ending;
@@ -309,10 +309,10 @@ pub(crate) fn check_cancel(state: &mut State, flow: FlowId, index: Option<usize>
     holds(command.on_abandon == OnAbandon::Cancel, RULE, || what("onAbandon is Continue"))?;
     holds(command.is_swept(), RULE, || what("its document is not in the scope"))?;
     let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
-    let listed = flow.listed.get(&index).copied();
+    let is_running = flow.executing.get(&index) == Some(&true);
     holds(flow.kind == FlowKind::Sweep, RULE, || what("not by a sweep"))?;
     holds(flow.of(index).pulse == Some(Pulse::Closed), RULE, || what("its task was not asked"))?;
-    holds(listed == Some((Stage::Executing, false)), "a cancel is asked for once", || {
+    holds(is_running, "a cancel is asked for once", || {
         what("it is being cancelled, or was not listed as executing")
     })
 }

@@ -457,7 +457,9 @@ impl State {
         let is_cancelling = command.is_cancelling(at);
         let read = command.read(at, self.time()).expect("a listed command was requested");
         let flow = self.flow(flow);
-        flow.listed.insert(index, (stage, is_cancelling));
+        if stage == Stage::Executing {
+            *flow.executing.entry(index).or_default() |= !is_cancelling;
+        }
         flow.rows += 1;
         Ok(read)
     }
@@ -590,12 +592,12 @@ impl Tasks for Port {
             let pulse = state.beat(index, now);
             let Some(index) = index else { return Ok(pulse) };
             let flow = state.flow(self.flow);
-            let is_listed = flow.listed.get(&index).copied();
+            let is_executing = flow.executing.contains_key(&index);
             let reads = flow.of(index);
             reads.heartbeats += 1;
             reads.alive += u64::from(pulse == Pulse::Alive);
             reads.pulse = Some(pulse);
-            if pulse == Pulse::Alive && matches!(is_listed, Some((Stage::Executing, _))) {
+            if pulse == Pulse::Alive && is_executing {
                 state.entries[index].seen_executing = true;
             }
             Ok(pulse)
