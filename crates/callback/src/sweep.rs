@@ -12,10 +12,10 @@
 //!
 //! # What it finds, and when
 //!
-//! As long as the process lives, a command whose event was lost is settled within two intervals of
-//! its end. The probes are for the rest. Each looks at a slice of commands two intervals
-//! long, and the next sweep at the slice one interval later: every command is seen by two sweeps at each age, so one missed sweep loses
-//! nothing. A command that ends at age `e` is complete at the first probe of an age of `e` or
+//! As long as the process lives, a command that a sweep saw executing and whose event was lost is
+//! settled within two intervals of its end. The probes are for the rest. Each looks at a slice of
+//! commands two intervals long, and the next sweep at the slice one interval later: every command
+//! is seen by two sweeps at each age, so one missed sweep loses nothing. A command that ends at age `e` is complete at the first probe of an age of `e` or
 //! more, which is below `2e` (or two intervals, if that is more). So its task is answered before
 //! the command is `max(2e, 2 intervals) + 1 interval` old, and when a sweep is missed, one interval
 //! later. Commands that run longer than the lookback are not found.
@@ -28,7 +28,8 @@
 //! - one call of `ListCommands` per slice, and in a slice of more than 50 commands one per 50,
 //!   whether they have a token or not,
 //! - one `SendTaskHeartbeat` per executing command and per completed command in a slice, if it has
-//!   a token, and one per command that was executing two sweeps before and was not at the last,
+//!   a token, and one per command that was executing with its task waiting two sweeps before, and
+//!   not so at the last,
 //! - one `CancelCommand` per abandoned command, and the calls of [`settle`](mod@crate::settle) per
 //!   recovered one.
 //!

@@ -1,6 +1,6 @@
 //! What one invocation of a function has done so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use callback::ports::Pulse;
@@ -27,6 +27,8 @@ pub(crate) struct Flow {
     pub(crate) died: Arc<Notify>,
     /// Commands that its lists told as executing, and whether once without a cancel under way.
     pub(crate) executing: BTreeMap<usize, bool>,
+    /// Commands that its lists told as completed.
+    pub(crate) completed: BTreeSet<usize>,
     /// How many commands its lists have told.
     pub(crate) rows: u64,
     pub(crate) asked: Asked,
@@ -62,6 +64,7 @@ impl Flow {
             dies_at,
             died: Arc::new(Notify::new()),
             executing: BTreeMap::new(),
+            completed: BTreeSet::new(),
             rows: 0,
             asked: Asked::new(),
             accepted: 0,

@@ -409,10 +409,11 @@ impl State {
         let mut found: Vec<(String, usize, Ms)> = Vec::new();
         for index in 0..self.entries.len() {
             let command = &self.entries[index].command;
-            let requested_at = time(command.requested);
+            // The filters know whole seconds.
+            let second = time(command.requested).as_second();
             let is_in = command.document_name == slice.document_name
-                && slice.invoked_after.is_none_or(|after| requested_at >= after)
-                && slice.invoked_before.is_none_or(|before| requested_at <= before);
+                && slice.invoked_after.is_none_or(|after| second >= after.as_second())
+                && slice.invoked_before.is_none_or(|before| second <= before.as_second());
             if !is_in {
                 continue;
             }
@@ -459,6 +460,8 @@ impl State {
         let flow = self.flow(flow);
         if stage == Stage::Executing {
             *flow.executing.entry(index).or_default() |= !is_cancelling;
+        } else {
+            flow.completed.insert(index);
         }
         flow.rows += 1;
         Ok(read)

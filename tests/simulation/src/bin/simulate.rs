@@ -10,7 +10,7 @@ use simulation::shrink::shrink;
 use simulation::{Fault, Figures, History, run};
 
 const USAGE: &str = "\
-usage: simulate [--seeds COUNT] [--first SEED]
+usage: simulate [--seeds COUNT] [--first SEED] [--shrink yes|no]
        simulate --seed SEED [--without FAULT,…] [--drop EXECUTION,…]
 
 Runs as many histories as asked, and prints what happened in figures. When one breaks a rule: its
@@ -20,7 +20,7 @@ With --seed: that history, line by line.";
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
     match Order::parse(&words) {
-        Ok(Order::Many { first, count }) => many(first, count),
+        Ok(Order::Many { first, count, shrinks }) => many(first, count, shrinks),
         Ok(Order::One(history)) => one(&history),
         Err(problem) => {
             eprintln!("{problem}\n\n{USAGE}");
@@ -31,13 +31,13 @@ fn main() -> ExitCode {
 
 /// What the command line asks for.
 enum Order {
-    Many { first: u64, count: u64 },
+    Many { first: u64, count: u64, shrinks: bool },
     One(History),
 }
 
 impl Order {
     fn parse(words: &[String]) -> Result<Self, String> {
-        let (mut first, mut count, mut seed) = (0, 1_000, None);
+        let (mut first, mut count, mut seed, mut shrinks) = (0, 1_000, None, true);
         let (mut without, mut dropped) = (BTreeSet::new(), BTreeSet::new());
         for pair in words.chunks(2) {
             let [option, value] = pair else {
@@ -46,6 +46,7 @@ impl Order {
             match option.as_str() {
                 "--seeds" => count = number(value)?,
                 "--first" => first = number(value)?,
+                "--shrink" if value == "yes" || value == "no" => shrinks = value == "yes",
                 "--seed" => seed = Some(number(value)?),
                 "--drop" => {
                     for word in value.split(',') {
@@ -62,7 +63,7 @@ impl Order {
         }
         Ok(match seed {
             Some(seed) => Self::One(History { seed, without, dropped }),
-            None => Self::Many { first, count },
+            None => Self::Many { first, count, shrinks },
         })
     }
 }
@@ -77,7 +78,7 @@ fn no_fault(word: &str) -> String {
 }
 
 /// Runs histories on all cores until one breaks a rule.
-fn many(first: u64, count: u64) -> ExitCode {
+fn many(first: u64, count: u64, shrinks: bool) -> ExitCode {
     let end = first.saturating_add(count);
     let next = AtomicU64::new(first);
     let figures = Mutex::new(Figures::default());
@@ -91,10 +92,10 @@ fn many(first: u64, count: u64) -> ExitCode {
                 {
                     let course = run(&History::of(seed), false);
                     figures.lock().unwrap_or_else(PoisonError::into_inner).add(&course.figures);
-                    if course.violation.is_some() {
+                    if let Some(violation) = course.violation {
                         next.store(end, Ordering::Relaxed);
                         let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
-                        broken.get_or_insert(seed);
+                        broken.get_or_insert((seed, violation));
                     }
                 }
             });
@@ -103,7 +104,11 @@ fn many(first: u64, count: u64) -> ExitCode {
     println!("{}", figures.into_inner().unwrap_or_else(PoisonError::into_inner));
     match broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
         None => ExitCode::SUCCESS,
-        Some(seed) => {
+        Some((seed, violation)) if !shrinks => {
+            println!("seed {seed} BROKEN {violation}");
+            ExitCode::FAILURE
+        }
+        Some((seed, _)) => {
             println!("\nThe history of seed {seed} breaks a rule. What is left of it:\n");
             one(&shrink(&History::of(seed)))
         }
