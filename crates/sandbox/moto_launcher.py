@@ -24,11 +24,18 @@ from moto.cloudformation import responses as stack_responses
 from moto.cloudformation.models import ChangeSet, Stack
 from moto.cloudformation.parsing import ResourceMap
 from moto.core.common_models import CloudFormationModel
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.config import default_user_config
-from moto.core.exceptions import AWSError
+from moto.core.exceptions import (
+    AccessDeniedError,
+    AWSError,
+    InvalidClientTokenIdError,
+    SignatureDoesNotMatchError,
+)
 from moto.core.responses import ActionResult, EmptyResult
 from moto.events.models import EventPattern, EventPatternParser
 from moto.events.responses import EventsHandler
+from moto.iam.access_control import IAMRequest
 from moto.iam.models import ManagedPolicy, Role
 from moto.moto_api._internal import urls as moto_api_urls
 from moto.ssm.models import Document
@@ -572,6 +579,76 @@ def correct_code_location():
     moto_api_urls.url_paths["{0}/moto-api/lambda-code/" + names + "$"] = serve_code
 
 
+# --- IAM ------------------------------------------------------------------------------------------
+
+def resources_of(service, operation, body, region, account):
+    """The resources for which AWS looks for a permission. Moto itself asks for "*" alone."""
+    if service == "states" and operation.startswith("SendTask"):
+        endpoint = ISSUED.get(body.get("taskToken"))
+        if endpoint is None:
+            # A token that was never issued belongs to no state machine: it is refused as a token.
+            return [f"arn:aws:states:{region}:{account}:stateMachine:*"]
+        return [endpoint.environment.states.context_object.context_object_data["StateMachine"]["Id"]]
+    if service == "ssm" and operation == "SendCommand":
+        name = body.get("DocumentName", "")
+        owner = "" if name.startswith("AWS-") else account
+        document = name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{owner}:document/{name}"
+        # With targets, any node may turn out to be meant.
+        nodes = body.get("InstanceIds") or ["*"]
+        return [document, *(node_arn(node, region, account) for node in nodes)]
+    return ["*"]
+
+
+def node_arn(node, region, account):
+    if node.startswith("mi-"):
+        return f"arn:aws:ssm:{region}:{account}:managed-instance/{node}"
+    return f"arn:aws:ec2:{region}:{account}:instance/{node}"
+
+
+def serve_authorization():
+    """Lets the sandbox ask, for any call, whether it is signed well and the policies of its role allow
+    it. Moto's own check knows only the calls that moto answers, and no resources."""
+
+    def refusal(code, message):
+        return 200, {}, json.dumps({"allowed": False, "code": code, "message": message})
+
+    def authorize(request, full_url, headers):
+        question = json.loads(request.data)
+        operation, body = question["operation"], question["body"].encode()
+        try:
+            call = IAMRequest(
+                account_id=DEFAULT_ACCOUNT_ID,
+                method=question["method"],
+                path=question["path"],
+                data={},
+                body=body,
+                # Named as a server that speaks to Python names them.
+                headers={name.title(): value for name, value in question["headers"].items()},
+                action=operation,
+            )
+            if question["signed"]:
+                call.check_signature()
+        except InvalidClientTokenIdError as error:
+            return refusal("UnrecognizedClientException", error.message)
+        except SignatureDoesNotMatchError as error:
+            return refusal("InvalidSignatureException", error.message)
+        arguments = json.loads(body) if body.startswith(b"{") else {}
+        service, region = call._service, call._region
+        for resource in resources_of(service, operation, arguments, region, DEFAULT_ACCOUNT_ID):
+            try:
+                call.check_action_permitted(resource)
+            except AccessDeniedError:
+                return refusal(
+                    "AccessDeniedException",
+                    f"User: {call._access_key.arn} is not authorized to perform: "
+                    f"{service}:{operation} on resource: {resource} because no identity-based "
+                    f"policy allows the {service}:{operation} action",
+                )
+        return 200, {}, json.dumps({"allowed": True})
+
+    moto_api_urls.url_paths["{0}/moto-api/authorize$"] = authorize
+
+
 def correct_all():
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
@@ -592,6 +669,7 @@ def correct_all():
     correct_test_event_pattern()
     correct_event_invoke_config()
     correct_code_location()
+    serve_authorization()
 
 
 def main():

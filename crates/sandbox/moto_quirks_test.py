@@ -21,7 +21,10 @@ from functools import partial
 from pathlib import Path
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 LAUNCHER = Path(__file__).with_name("moto_launcher.py")
@@ -66,7 +69,7 @@ class Moto:
             client("lambda"),
             client("ssm"),
         )
-        self.buckets, self.iam = client("s3"), client("iam")
+        self.buckets, self.iam, self.tokens = client("s3"), client("iam"), client("sts")
         self.iam.create_role(RoleName="tester", AssumeRolePolicyDocument="{}")
         self.count = 0
 
@@ -142,6 +145,42 @@ class Moto:
             Code={"ZipFile": package()},
         )
         return name
+
+    def assumed_role(self, grants):
+        """Credentials of a new role that may do this: actions with their resources."""
+        name = self.name()
+        statements = [
+            {"Effect": "Allow", "Action": action, "Resource": resources}
+            for action, resources in grants.items()
+        ]
+        role = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        self.iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=policy)
+        answer = self.tokens.assume_role(RoleArn=role["Arn"], RoleSessionName="tester")
+        keys = answer["Credentials"]
+        return Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+
+    def decision(self, credentials, action, signed, sent=None):
+        """What the policy engine says to a call with these arguments."""
+        service, operation = action.split(":")
+        request = AWSRequest("POST", "http://127.0.0.1/", data=json.dumps(signed).encode())
+        SigV4Auth(credentials, service, "us-east-1").add_auth(request)
+        question = {
+            "method": "POST",
+            "path": "/",
+            "headers": {"host": "127.0.0.1", **request.headers},
+            "body": json.dumps(sent or signed),
+            "operation": operation,
+            "signed": True,
+        }
+        request = urllib.request.Request(
+            f"{self.endpoint}/moto-api/authorize",
+            json.dumps(question).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as response:
+            answer = json.load(response)
+        return "allowed" if answer["allowed"] else answer["code"]
 
 
 def package():
@@ -539,6 +578,58 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
                 return zipfile.ZipFile(io.BytesIO(response.read())).namelist()
 
         self.check(probe, moto="elsewhere", aws=["bootstrap"])
+
+
+class Authorization(unittest.TestCase):
+    """What the launcher adds to moto: a word on any call, for the resources that it is about."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.moto = Moto([str(LAUNCHER)])
+
+    def waiting(self):
+        """The ARN of a state machine, and a token that belongs to it."""
+        task, token = self.moto.waiting_task()
+        execution = self.moto.execution({"Wait": task})
+        return execution.replace(":execution:", ":stateMachine:").rpartition(":")[0], token()
+
+    def test_a_token_belongs_to_its_state_machine(self):
+        machine, token = self.waiting()
+        _, other_token = self.waiting()
+        role = self.moto.assumed_role({"states:SendTaskSuccess": machine})
+        for action, arguments, expected in (
+            ("states:SendTaskSuccess", {"taskToken": token}, "allowed"),
+            ("states:SendTaskSuccess", {"taskToken": other_token}, "AccessDeniedException"),
+            ("states:SendTaskFailure", {"taskToken": token}, "AccessDeniedException"),
+        ):
+            self.assertEqual(self.moto.decision(role, action, arguments), expected, action)
+
+    def test_a_command_needs_its_document_and_each_of_its_nodes(self):
+        role = self.moto.assumed_role(
+            {
+                "ssm:SendCommand": [
+                    "arn:aws:ssm:us-east-1:123456789012:document/Own",
+                    "arn:aws:ec2:us-east-1:123456789012:instance/i-1",
+                ]
+            }
+        )
+        for document, nodes, expected in (
+            ("Own", ["i-1"], "allowed"),
+            ("Own", ["i-1", "i-2"], "AccessDeniedException"),
+            ("Own", [], "AccessDeniedException"),
+            ("AWS-RunShellScript", ["i-1"], "AccessDeniedException"),
+        ):
+            arguments = {"DocumentName": document, "InstanceIds": nodes}
+            decision = self.moto.decision(role, "ssm:SendCommand", arguments)
+            self.assertEqual(decision, expected, arguments)
+
+    def test_a_signature_is_checked(self):
+        role = self.moto.assumed_role({"ssm:ListCommands": "*"})
+        check = partial(self.moto.decision, action="ssm:ListCommands", signed={"MaxResults": 5})
+        self.assertEqual(check(role), "allowed")
+        self.assertEqual(check(role, sent={"MaxResults": 6}), "InvalidSignatureException")
+        stranger = Credentials("ASIAEXAMPLEEXAMPLE12", "secret", "token")
+        self.assertEqual(check(stranger), "UnrecognizedClientException")
 
 
 if __name__ == "__main__":

@@ -159,9 +159,9 @@ impl Automation {
         request.check()?;
         let runbook = self.runbook(reference).await?;
         let values = runbook.bind(&request.parameters)?;
-        self.check_role(&runbook, &values).await?;
-
         let id = Uuid::new_v4().to_string();
+        let account = self.account(&runbook, &values, &id).await?;
+
         let execution = Execution::new(&id, runbook, request.parameters);
         let mut store = self.shared.store();
         if let Some(token) = request.client_token {
@@ -176,7 +176,7 @@ impl Automation {
 
         let answer = json!({ "AutomationExecutionId": id });
         let values = self.with_system_variables(values, &id);
-        tokio::spawn(run::run(Arc::clone(&self.shared), id, runbook, values));
+        tokio::spawn(run::run(Arc::clone(&self.shared), account, id, runbook, values));
         Ok(answer)
     }
 
@@ -191,16 +191,23 @@ impl Automation {
         Runbook::parse(&document).map_err(|reason| unknown(&reason))
     }
 
-    /// Automation refuses to start under a role that it cannot assume.
-    async fn check_role(&self, runbook: &Runbook, values: &Values) -> Result<(), ApiError> {
-        let Some(role) = &runbook.assume_role else { return Ok(()) };
+    /// The account as it is under the runbook's role. Automation refuses to start under a role that
+    /// it cannot assume.
+    async fn account(
+        &self,
+        runbook: &Runbook,
+        values: &Values,
+        id: &str,
+    ) -> Result<Arc<dyn Account>, ApiError> {
+        let account = Arc::clone(&self.shared.account);
+        let Some(role) = &runbook.assume_role else { return Ok(account) };
         let role = interpolate(&Value::from(role.as_str()), values);
         let role = as_text(&role);
         if role.is_empty() {
-            return Ok(());
+            return Ok(account);
         }
-        if self.shared.account.has_role(&role).await.map_err(ApiError::internal)? {
-            return Ok(());
+        if account.has_role(&role).await.map_err(ApiError::internal)? {
+            return account.under_role(&role, id).await.map_err(ApiError::internal);
         }
         let message = format!("The defined assume role is unable to be assumed: {role}");
         Err(ApiError::refused("InvalidAutomationExecutionParametersException", message))

@@ -7,6 +7,8 @@ use axum::body::Bytes;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
+use crate::roles::Credentials;
+
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// An API of the AWS JSON protocol.
@@ -82,7 +84,8 @@ pub struct Client {
     http: reqwest::Client,
     base: Arc<str>,
     region: Arc<str>,
-    access_key_id: &'static str,
+    access_key_id: Arc<str>,
+    session_token: Option<Arc<str>>,
 }
 
 impl Client {
@@ -93,13 +96,26 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .build()?;
-        Ok(Client { http, base: base.into(), region: region.into(), access_key_id: "sandbox" })
+        Ok(Client {
+            http,
+            base: base.into(),
+            region: region.into(),
+            access_key_id: "sandbox".into(),
+            session_token: None,
+        })
     }
 
     /// The same client, known to the called by this access key id.
     #[must_use]
-    pub fn with_access_key_id(self, access_key_id: &'static str) -> Client {
-        Client { access_key_id, ..self }
+    pub fn with_access_key_id(self, access_key_id: &str) -> Client {
+        Client { access_key_id: access_key_id.into(), ..self }
+    }
+
+    /// The same client under a role. Its requests are signed in shape only all the same.
+    #[must_use]
+    pub fn with_credentials(self, credentials: &Credentials) -> Client {
+        let session_token = Some(credentials.session_token.as_str().into());
+        Client { session_token, ..self }.with_access_key_id(&credentials.access_key_id)
     }
 
     /// The endpoint.
@@ -194,15 +210,16 @@ impl Client {
     pub fn request(&self, method: Method, path: &str, service: &str) -> reqwest::RequestBuilder {
         let Client { access_key_id, region, .. } = self;
         let scope = format!("{access_key_id}/20200101/{region}/{service}/aws4_request");
-        self.http
-            .request(method, format!("{}{path}", self.base))
-            .header("x-amz-date", "20200101T000000Z")
-            .header(
-                "authorization",
-                format!(
-                    "AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0"
-                ),
-            )
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.session_token {
+            request = request.header("x-amz-security-token", token.as_ref());
+        }
+        request.header("x-amz-date", "20200101T000000Z").header(
+            "authorization",
+            format!(
+                "AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0"
+            ),
+        )
     }
 }
 

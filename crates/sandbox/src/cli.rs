@@ -75,6 +75,10 @@ pub struct Options {
     /// Fire scheduled rules every so many seconds, whatever their rate says, and tell the sweep so.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub schedule_seconds: Option<u64>,
+    /// Functions and automation documents call under their own roles, and what the policies of
+    /// these do not allow is refused.
+    #[arg(long)]
+    pub enforce_policies: bool,
     #[allow(missing_docs)]
     #[command(flatten)]
     pub faults: Faults,

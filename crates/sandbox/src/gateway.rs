@@ -1,7 +1,8 @@
 //! The endpoint: takes every request, and gives it to whoever answers it.
 //!
 //! Run Command, Automation, `PutEvents` and Lambda's `Invoke` are the sandbox's own; everything else
-//! is passed on to moto as it came. Each call is noted in `logs/calls.log`: service, operation, caller, status.
+//! is passed on to moto as it came. Each call is noted in `logs/calls.log`: service, operation, caller,
+//! status, and for one under a role, that role and what it was refused with.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +26,7 @@ use crate::{
     faults::{CallFault, FaultPlan},
     journal::Journal,
     lambda::{Admission, Invocation, InvokeError, Lambda},
+    roles::{Caller, Holder, Roles},
     run_command::{ApiError, RunCommand},
 };
 
@@ -52,6 +54,8 @@ pub struct Gateway {
     pub journal: Journal,
     /// What goes wrong.
     pub faults: Arc<Mutex<FaultPlan>>,
+    /// The roles that functions and runbooks work under, if their policies are enforced.
+    pub roles: Option<Roles>,
     /// The region.
     pub region: String,
 }
@@ -67,14 +71,20 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let call = ApiCall::of(&parts.method, &parts.uri, &parts.headers, &body);
-    let mut response = match gateway.fault(&call) {
-        Some(fault) => faulty(fault),
-        None => gateway.route(&call, &parts, body).await,
+    let caller = gateway.roles.as_ref().and_then(|roles| roles.caller(&call));
+    let refusal = gateway.refusal(caller.as_ref(), &call, &parts, &body).await;
+    let refused = refusal.as_ref().map(|error| error.code.clone());
+    let mut response = match (refusal, gateway.fault(&call, caller.as_ref())) {
+        (Some(refusal), _) => json_answer(Err(refusal)),
+        (None, Some(fault)) => faulty(fault),
+        (None, None) => gateway.route(&call, &parts, body).await,
     };
     gateway.journal.record([
         ("service", call.service.into()),
         ("operation", call.operation.into()),
         ("access_key_id", call.access_key_id.into()),
+        ("role", caller.map(|caller| caller.role).into()),
+        ("refused", refused.into()),
         ("status", response.status().as_u16().into()),
     ]);
     let headers = response.headers_mut();
@@ -87,6 +97,18 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 }
 
 impl Gateway {
+    /// Why the policies of the caller's role do not allow this call. Who has no role may do all.
+    async fn refusal(
+        &self,
+        caller: Option<&Caller>,
+        call: &ApiCall,
+        parts: &Parts,
+        body: &[u8],
+    ) -> Option<ApiError> {
+        let (roles, caller) = (self.roles.as_ref()?, caller?);
+        roles.authorize(caller, call, parts, body).await.err()
+    }
+
     async fn route(&self, call: &ApiCall, parts: &Parts, body: Bytes) -> Response {
         let target = parts.headers.get("x-amz-target");
         let target = target.and_then(|target| target.to_str().ok()).unwrap_or_default();
@@ -216,8 +238,9 @@ impl Gateway {
         }
     }
 
-    fn fault(&self, call: &ApiCall) -> Option<CallFault> {
-        if !call.is_of_function() {
+    fn fault(&self, call: &ApiCall, caller: Option<&Caller>) -> Option<CallFault> {
+        let under_role = caller.is_some_and(|caller| caller.holder == Holder::Function);
+        if !under_role && !call.is_of_function() {
             return None;
         }
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);

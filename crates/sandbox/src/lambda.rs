@@ -24,6 +24,7 @@ use crate::{
     api_call::FUNCTION_KEY_PREFIX,
     aws::{CallError, Client, name_of_arn},
     function_process::{FunctionProcess, Outcome, Program},
+    roles::{Credentials, Holder, Roles},
 };
 
 /// Without reserved concurrency, a function has at most this many processes.
@@ -82,6 +83,16 @@ pub enum InvokeError {
         /// Why.
         source: CallError,
     },
+    /// There are no credentials of its role.
+    #[error("assuming {role} for function {name}")]
+    Role {
+        /// The name.
+        name: String,
+        /// The role's ARN.
+        role: String,
+        /// Why.
+        source: CallError,
+    },
     /// Its code could not be unpacked.
     #[error("unpacking the code of function {name}")]
     Unpack {
@@ -118,6 +129,7 @@ pub struct Lambda {
 struct Host {
     settings: Settings,
     moto: Client,
+    roles: Option<Roles>,
     functions: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Loaded>>>>>,
 }
 
@@ -152,6 +164,7 @@ struct Function {
 struct Configuration {
     function_name: String,
     function_arn: String,
+    role: String,
     handler: Option<String>,
     timeout: u64,
     memory_size: u64,
@@ -179,9 +192,9 @@ struct Concurrency {
 }
 
 impl Lambda {
-    /// The functions of this moto.
-    pub fn new(settings: Settings, moto: Client) -> Lambda {
-        Lambda { host: Arc::new(Host { settings, moto, functions: Mutex::default() }) }
+    /// The functions of this moto. They run under their own roles, if roles are given.
+    pub fn new(settings: Settings, moto: Client, roles: Option<Roles>) -> Lambda {
+        Lambda { host: Arc::new(Host { settings, moto, roles, functions: Mutex::default() }) }
     }
 
     /// Invokes a function, by name or ARN, and waits until it has answered. The invocation goes on
@@ -247,13 +260,14 @@ impl Host {
         let function: Function = serde_json::from_value(answer)
             .map_err(|source| InvokeError::Configuration { name: name.to_owned(), source })?;
         let directory = self.unpacked(name, &function).await?;
+        let credentials = self.credentials(&function.configuration).await?;
         let processes = function
             .concurrency
             .as_ref()
             .map_or(PROCESSES_MAX, |limit| limit.reserved_concurrent_executions.min(PROCESSES_MAX));
         Ok(Pool {
             name: name.to_owned(),
-            program: self.program(&function.configuration, &directory),
+            program: self.program(&function.configuration, &directory, credentials),
             permits: Semaphore::new(processes),
             idle: Mutex::default(),
         })
@@ -283,7 +297,27 @@ impl Host {
         Ok(directory)
     }
 
-    fn program(&self, configuration: &Configuration, directory: &Path) -> Program {
+    /// Those of the function's role, or some that only say which function calls.
+    async fn credentials(&self, configuration: &Configuration) -> Result<Credentials, InvokeError> {
+        let Configuration { function_name: name, role, .. } = configuration;
+        match &self.roles {
+            Some(roles) => roles.assume(role, name, Holder::Function).await.map_err(|source| {
+                InvokeError::Role { name: name.clone(), role: role.clone(), source }
+            }),
+            None => Ok(Credentials {
+                access_key_id: format!("{FUNCTION_KEY_PREFIX}{name}"),
+                secret_access_key: "sandbox".to_owned(),
+                session_token: "sandbox".to_owned(),
+            }),
+        }
+    }
+
+    fn program(
+        &self,
+        configuration: &Configuration,
+        directory: &Path,
+        credentials: Credentials,
+    ) -> Program {
         let name = &configuration.function_name;
         let settings = &self.settings;
         let own = configuration.environment.iter().flat_map(|own| &own.variables);
@@ -301,9 +335,9 @@ impl Host {
             ("AWS_REGION", settings.region.clone()),
             ("AWS_DEFAULT_REGION", settings.region.clone()),
             ("AWS_ENDPOINT_URL", settings.endpoint.clone()),
-            ("AWS_ACCESS_KEY_ID", format!("{FUNCTION_KEY_PREFIX}{name}")),
-            ("AWS_SECRET_ACCESS_KEY", "sandbox".to_owned()),
-            ("AWS_SESSION_TOKEN", "sandbox".to_owned()),
+            ("AWS_ACCESS_KEY_ID", credentials.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key),
+            ("AWS_SESSION_TOKEN", credentials.session_token),
             ("AWS_LAMBDA_FUNCTION_NAME", name.clone()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", configuration.memory_size.to_string()),

@@ -5,7 +5,8 @@
 //! `EventBridge` delivers the events ([`delivery`]), and Lambda runs the built functions unmodified
 //! ([`lambda`]). Everything else (Step Functions,
 //! CloudFormation, IAM, SQS, …) is moto, an emulator on `PyPI`, behind the same endpoint
-//! ([`gateway`]).
+//! ([`gateway`]). The calls of functions and runbooks can be held to the policies of their roles
+//! ([`roles`]).
 //!
 //! Start reading at [`sandbox`], which puts the parts together.
 //!
@@ -28,6 +29,7 @@ pub mod guard;
 pub mod journal;
 pub mod lambda;
 pub mod moto;
+pub mod roles;
 pub mod rules;
 pub mod run_command;
 pub mod sandbox;

@@ -27,6 +27,7 @@ use crate::{
     journal::Journal,
     lambda::{self, Lambda},
     moto::{self, Moto, MotoError},
+    roles::Roles,
     rules::Rules,
     run_command::{self, NodeFile, RunCommand},
     schedule,
@@ -183,6 +184,7 @@ struct Parts {
     delivery: Delivery,
     rules: Rules,
     faults: Arc<Mutex<FaultPlan>>,
+    roles: Option<Roles>,
     calls: Journal,
     deliveries: Arc<Journal>,
 }
@@ -197,11 +199,15 @@ impl Parts {
     ) -> Result<Parts, StartError> {
         let (events, arriving) = mpsc::unbounded_channel();
         let documents = Arc::new(StoredDocuments::new(moto.clone()));
+        let enforced = options.enforce_policies.then(|| Roles::new(moto.clone()));
         let own_endpoint = Client::new(endpoint, &options.region)?;
         let automation = Automation::new(
             automation::Settings { region: options.region.clone(), account: ACCOUNT.to_owned() },
             Arc::clone(&documents) as _,
-            Arc::new(EndpointAccount::new(own_endpoint.with_access_key_id(AUTOMATION_KEY))),
+            Arc::new(EndpointAccount::new(
+                own_endpoint.with_access_key_id(AUTOMATION_KEY),
+                enforced.clone(),
+            )),
         );
         let run_command = RunCommand::new(
             run_command::Settings {
@@ -220,7 +226,7 @@ impl Parts {
             region: options.region.clone(),
             mark: mark.clone(),
         };
-        let lambda = Lambda::new(settings, moto.clone());
+        let lambda = Lambda::new(settings, moto.clone(), enforced.clone());
         let deliveries = Arc::new(open_journal(directory, "delivery.log")?);
         let invocations = AsynchronousInvocations::new(
             lambda.clone(),
@@ -248,6 +254,7 @@ impl Parts {
             delivery,
             rules,
             faults,
+            roles: enforced,
             calls: open_journal(directory, "calls.log")?,
             deliveries,
         })
@@ -264,6 +271,7 @@ impl Parts {
             moto,
             journal: self.calls,
             faults: self.faults,
+            roles: self.roles,
             region: options.region.clone(),
         });
         let every = options.schedule_seconds.map(Duration::from_secs);

@@ -1,11 +1,14 @@
 //! What a runbook reaches of the account that it runs in.
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, future::BoxFuture};
 use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::{
     aws::{CallError, Client, JsonApi, name_of_arn},
+    roles::{Holder, Roles},
     run_command::ApiError,
 };
 
@@ -21,6 +24,14 @@ pub trait Account: Send + Sync + 'static {
 
     /// Whether there is a role of this ARN. The error says why nobody knows.
     fn has_role(&self, arn: &str) -> BoxFuture<'static, Result<bool, String>>;
+
+    /// The account as it is to the execution `id`, which runs under the role of this ARN. The error
+    /// says why nobody knows.
+    fn under_role(
+        self: Arc<Self>,
+        arn: &str,
+        id: &str,
+    ) -> BoxFuture<'static, Result<Arc<dyn Account>, String>>;
 }
 
 /// The account behind the sandbox's own endpoint, so that the calls of runbooks are routed and
@@ -28,12 +39,13 @@ pub trait Account: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct EndpointAccount {
     endpoint: Client,
+    roles: Option<Roles>,
 }
 
 impl EndpointAccount {
-    /// The account behind this endpoint.
-    pub fn new(endpoint: Client) -> EndpointAccount {
-        EndpointAccount { endpoint }
+    /// The account behind this endpoint. Runbooks call under their roles, if roles are given.
+    pub fn new(endpoint: Client, roles: Option<Roles>) -> EndpointAccount {
+        EndpointAccount { endpoint, roles }
     }
 }
 
@@ -58,6 +70,22 @@ impl Account for EndpointAccount {
                 Err(error) if error.is_not_found() => Ok(false),
                 Err(error) => Err(error.to_string()),
             }
+        }
+        .boxed()
+    }
+
+    fn under_role(
+        self: Arc<Self>,
+        arn: &str,
+        id: &str,
+    ) -> BoxFuture<'static, Result<Arc<dyn Account>, String>> {
+        let (arn, session) = (arn.to_owned(), format!("Automation-{id}"));
+        async move {
+            let Some(roles) = &self.roles else { return Ok(self as Arc<dyn Account>) };
+            let credentials = roles.assume(&arn, &session, Holder::Runbook).await;
+            let credentials = credentials.map_err(|error| error.to_string())?;
+            let endpoint = self.endpoint.clone().with_credentials(&credentials);
+            Ok(Arc::new(EndpointAccount::new(endpoint, None)) as Arc<dyn Account>)
         }
         .boxed()
     }

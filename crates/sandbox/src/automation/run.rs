@@ -29,9 +29,10 @@ struct Done {
     next: Option<String>,
 }
 
-/// Runs the execution `id` to its end. The `values` are those of its parameters.
+/// Runs the execution `id` to its end, in this account. The `values` are those of its parameters.
 pub(super) async fn run(
     shared: Arc<Shared>,
+    account: Arc<dyn Account>,
     id: String,
     runbook: Arc<Runbook>,
     mut values: Values,
@@ -40,7 +41,9 @@ pub(super) async fn run(
     let mut position = Some(0);
     for _ in 0..STEPS_RUN_MAX {
         let Some(step) = position.and_then(|position| runbook.steps.get(position)) else { break };
-        position = run_step(&shared, &id, &runbook, step, &mut values, &mut failure).await;
+        position =
+            run_step(&shared, account.as_ref(), &id, &runbook, step, &mut values, &mut failure)
+                .await;
     }
     if position.is_some_and(|position| position < runbook.steps.len()) {
         failure = Some(Failure::failed(format!("{STEPS_RUN_MAX} steps were run without an end")));
@@ -57,6 +60,7 @@ pub(super) async fn run(
 /// execution is kept, if it is the first one.
 async fn run_step(
     shared: &Shared,
+    account: &dyn Account,
     id: &str,
     runbook: &Runbook,
     step: &Step,
@@ -68,7 +72,7 @@ async fn run_step(
     let result = match inputs_of(step, values) {
         Ok(inputs) => {
             shared.update(id, |execution| execution.begin_step(position, &inputs));
-            attempt(shared.account.as_ref(), step, &inputs, values).await
+            attempt(account, step, &inputs, values).await
         }
         Err(failure) => {
             shared.update(id, |execution| execution.begin_step(position, &BTreeMap::new()));

@@ -47,6 +47,14 @@ impl Account for TestAccount {
     fn has_role(&self, arn: &str) -> BoxFuture<'static, Result<bool, String>> {
         Box::pin(ready(Ok(arn == ROLE)))
     }
+
+    fn under_role(
+        self: Arc<Self>,
+        _arn: &str,
+        _id: &str,
+    ) -> BoxFuture<'static, Result<Arc<dyn Account>, String>> {
+        Box::pin(ready(Ok(self as Arc<dyn Account>)))
+    }
 }
 
 /// Automation with what belongs to a test.
