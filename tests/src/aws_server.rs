@@ -40,6 +40,7 @@ pub struct AwsServer {
 struct State {
     scripts: HashMap<String, VecDeque<Reply>>,
     calls: Vec<(String, Value)>,
+    connections: usize,
 }
 
 impl AwsServer {
@@ -63,7 +64,13 @@ impl AwsServer {
         self.state.lock().unwrap().scripts.insert(operation.to_owned(), replies);
     }
 
-    /// The bodies of the calls of one operation, in their order.
+    /// How many connections were opened.
+    pub fn connections(&self) -> usize {
+        self.state.lock().unwrap().connections
+    }
+
+    /// The bodies of the calls of one operation, in their order. Requests that are no call of an
+    /// operation are under the empty name.
     pub fn calls(&self, operation: &str) -> Vec<Value> {
         let state = self.state.lock().unwrap();
         let of_operation = state.calls.iter().filter(|(name, _)| name == operation);
@@ -79,6 +86,7 @@ impl Drop for AwsServer {
 
 async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
     while let Ok((stream, _)) = listener.accept().await {
+        state.lock().unwrap().connections += 1;
         // A connection that breaks is what some tests are about.
         tokio::spawn(serve(stream, Arc::clone(&state)));
     }

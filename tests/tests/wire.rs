@@ -369,3 +369,49 @@ async fn an_error_never_holds_the_token(#[case] reply: Reply) {
     assert!(!printed.contains("TokenOfTheWireTests"), "{printed}");
     assert!(!server.calls("SendTaskFailure").is_empty());
 }
+
+#[tokio::test]
+async fn warm_connections_are_those_that_the_first_calls_use() {
+    let (server, clients) = server_and_clients().await;
+    server.script("", [Reply::Raw(200, "healthy")]);
+    server.script("ListCommands", [Reply::Answer(json!({}))]);
+    server.script("ListCommandInvocations", [Reply::Answer(json!({}))]);
+    server.script("SendTaskHeartbeat", [Reply::Answer(json!({}))]);
+    clients.warm_up().await;
+    assert_eq!(server.connections(), 3);
+
+    let command_id = id();
+    let reads = (clients.ssm.command(&command_id), clients.ssm.invocations(&command_id));
+    let (command, invocations) = tokio::join!(reads.0, reads.1);
+    assert!(command.unwrap().is_none() && invocations.unwrap().is_empty());
+    clients.step_functions.heartbeat(&token()).await.unwrap();
+    assert_eq!(server.connections(), 3);
+}
+
+#[rstest]
+#[case::answered(Reply::Raw(200, "healthy"))]
+#[case::unknown(Reply::Error(404, "UnknownOperationException", "no"))]
+#[case::broken(Reply::Raw(503, "<html>"))]
+#[case::throttled(Reply::Error(400, "ThrottlingException", "slowly"))]
+#[case::closed(Reply::Close)]
+#[tokio::test]
+async fn a_warm_up_calls_no_operation_and_tries_once(#[case] reply: Reply) {
+    let (server, clients) = server_and_clients().await;
+    server.script("", [reply]);
+    clients.warm_up().await;
+    assert_eq!(server.calls("").len(), 3);
+    for operation in ["ListCommands", "SendTaskHeartbeat"] {
+        assert!(server.calls(operation).is_empty(), "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_warm_up_without_an_answer_ends_in_time() {
+    let (server, clients) = server_and_clients().await;
+    server.script("", [Reply::Stall]);
+    let ended = tokio::time::timeout(Duration::from_secs(3), clients.warm_up()).await;
+    assert!(ended.is_ok());
+    // Nobody listens there.
+    drop(server);
+    clients.warm_up().await;
+}
