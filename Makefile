@@ -13,6 +13,8 @@ BUCKET ?=
 PARAMETERS ?=
 # A directory of functions that are built already, such as target/lambda. Empty: they are built.
 FUNCTIONS ?=
+# How many histories `make simulate` runs.
+SEEDS ?= 1000
 # More for the sandbox's command line, such as ARGS="--nodes 5".
 ARGS ?=
 
@@ -35,7 +37,7 @@ need = @command -v $(1) >/dev/null 2>&1 || { echo "$(1) is missing: $(2)." >&2; 
 .PHONY: help
 help: ## Print this list
 	@echo "Targets:"
-	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  %-9s %s\n' "$$target" "$$text"; done
 
 .PHONY: demo
 demo: binaries sandbox-venv ## Run four commands through state machines, and show what comes of them
@@ -62,6 +64,15 @@ lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licen
 	$(VENV)/bin/cfn-lint --template infra/template.yaml
 	$(call say,checking dependencies)
 	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
+
+.PHONY: simulate
+simulate: toolchain ## Run histories with faults in simulated time, on all cores (SEEDS=1000, ARGS="--seed 7")
+	@cargo build --quiet --locked --package simulation --bin simulate
+	@"$(BUILT)/debug/simulate" $(or $(ARGS),--seeds $(SEEDS))
+
+.PHONY: mutations
+mutations: toolchain ## Put deliberate faults into a copy, and expect the simulation to find each
+	@tests/simulation/mutations.sh
 
 .PHONY: bench
 bench: toolchain bench-venv ## Measure the functions next to a relay in Python (MODE=full or quick)

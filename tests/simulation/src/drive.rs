@@ -20,7 +20,7 @@ use crate::world::{Closed, Port, World};
 /// How often Lambda invokes the relay for one event.
 const RELAY_ATTEMPTS: u64 = 3;
 /// How long an invocation of the relay may take.
-const RELAY_TIMEOUT: Duration = Duration::from_secs(60);
+const RELAY_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often a task is tried again, with a new token.
 const RETRIES_MAX: u64 = 2;
 /// The longest history, after its faults have ended. It ends sooner when all is done.

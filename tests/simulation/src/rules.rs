@@ -63,7 +63,9 @@ impl Answer {
     pub(crate) fn has_text(&self) -> bool {
         let body: Value = serde_json::from_str(self.body()).unwrap_or_default();
         entries(&body).iter().any(|entry| {
-            text(entry, "StandardOutputContent") != "" || text(entry, "StandardErrorContent") != ""
+            ["StandardOutputContent", "StandardErrorContent"]
+                .iter()
+                .any(|name| !text(entry, name).is_empty())
         })
     }
 }

@@ -218,10 +218,6 @@ fn end_of_node(chance: Chance, number: u64, ending: Ending) -> (&'static str, &'
         [("Failed", "Undeliverable"), ("Failed", "InvalidPlatform"), ("Failed", "AccessDenied")];
     let is_odd = number == 0;
     match ending {
-        Ending::Succeeds
-        | Ending::IsSkipped
-        | Ending::IsSkippedSomewhere
-        | Ending::SucceedsUnseen => SUCCESS,
         Ending::IsUnheardOf | Ending::IsUnheardOfAtLength => ("Failed", "BatteryEmpty"),
         Ending::Fails if is_odd => FAILED,
         Ending::Fails => chance.pick(&[SUCCESS, FAILED, ("Cancelled", "Terminated")]),
@@ -229,7 +225,6 @@ fn end_of_node(chance: Chance, number: u64, ending: Ending) -> (&'static str, &'
         Ending::IsIncomplete if is_odd => {
             chance.pick(&[FAILED, ("TimedOut", "DeliveryTimedOut"), UNREACHED[0]])
         }
-        Ending::IsIncomplete => SUCCESS,
         Ending::ExecutionTimesOut if is_odd => ("TimedOut", "ExecutionTimedOut"),
         Ending::ExecutionTimesOut => chance.pick(&[SUCCESS, ("TimedOut", "ExecutionTimedOut")]),
         Ending::DeliveryTimesOut => ("TimedOut", "DeliveryTimedOut"),
@@ -240,7 +235,12 @@ fn end_of_node(chance: Chance, number: u64, ending: Ending) -> (&'static str, &'
         Ending::HasInvalidPlatform => UNREACHED[1],
         Ending::IsDenied => UNREACHED[2],
         Ending::SucceedsSomewhere if is_odd => chance.pick(&UNREACHED),
-        Ending::SucceedsSomewhere => SUCCESS,
+        Ending::Succeeds
+        | Ending::IsIncomplete
+        | Ending::SucceedsSomewhere
+        | Ending::IsSkipped
+        | Ending::IsSkippedSomewhere
+        | Ending::SucceedsUnseen => SUCCESS,
         Ending::ExceedsRate | Ending::MatchesNoNode | Ending::MatchesNoNodeSilently => {
             ("Cancelled", "RateExceeded")
         }
@@ -290,9 +290,12 @@ fn steps(
 fn texts(chance: Chance, count: u64) -> (String, String) {
     let letter = chance.of("letter").pick(&["x", "ü", "\u{1}", "\"", "語"]);
     let most = if count <= 10 { 30_000 } else { 3_000 };
-    let long = |chance: Chance, per_mille| match chance.of("is long").hits(per_mille) {
-        true => letter.repeat(usize::try_from(chance.between(1_000, most)).unwrap_or_default()),
-        false => format!("line {}", chance.between(0, 9_999)),
+    let long = |chance: Chance, per_mille| {
+        if chance.of("is long").hits(per_mille) {
+            letter.repeat(usize::try_from(chance.between(1_000, most)).unwrap_or_default())
+        } else {
+            format!("line {}", chance.between(0, 9_999))
+        }
     };
     let stderr = chance.of("stderr");
     let stderr = if stderr.of("is any").hits(400) { long(stderr, 100) } else { String::new() };

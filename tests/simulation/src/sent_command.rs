@@ -64,7 +64,7 @@ impl SentCommand {
             (40, lasts.of("short").between(SECOND, 50 * SECOND)),
             (35, lasts.of("middle").between(50 * SECOND, 7 * MINUTE)),
             (20, lasts.of("long").between(7 * MINUTE, 30 * MINUTE)),
-            (5, lasts.of("very long").between(30 * MINUTE, 100 * MINUTE)),
+            (10, lasts.of("very long").between(30 * MINUTE, 100 * MINUTE)),
         ]);
         let ends = requested + lasts;
         // The command ends a moment after its last node.
@@ -76,7 +76,9 @@ impl SentCommand {
         let numbers = if ending.has_no_node() { 0..0 } else { 0..count };
         let mut nodes: Vec<_> = numbers.map(node).collect();
         if ending == Ending::ExceedsRate {
-            nodes.iter_mut().for_each(|node| node.is_listed = false);
+            for node in &mut nodes {
+                node.is_listed = false;
+            }
         }
         let uuid = (chance.of("id").number(), chance.of("id's rest").number());
         let token_kind = chance.of("token").weigh(&[

@@ -25,6 +25,8 @@ use crate::history::{Ms, SECOND, Settings};
 use crate::rules::{Answer, Violation};
 use crate::sent_command::{SentCommand, TokenKind};
 
+/// How long reads of a command by one operation lag in the same way.
+const LAG_LASTS: Ms = 20 * SECOND;
 /// The most commands on one page of a list.
 pub(crate) const PAGE_COMMANDS_MAX: usize = 50;
 
@@ -215,14 +217,16 @@ impl State {
 
     /// How the command reads to this call: now, or some time ago.
     fn as_of(&mut self, op: Op, index: usize, now: Ms) -> Ms {
-        let place = self.settings.chance.of("lag").of(op.name()).nth(index as u64).nth(now);
+        // A copy that lags does so for a while, so reading again at once may not help.
+        let period = now / LAG_LASTS;
+        let place = self.settings.chance.of("lag").of(op.name()).nth(index as u64).nth(period);
         if !self.strikes(Fault::ReadLags, place, now) {
             return now;
         }
         let lag = place.of("lag").weigh(&[
             (70, place.of("short").between(1, 2 * SECOND)),
-            (25, place.of("long").between(2 * SECOND, 10 * SECOND)),
-            (5, place.of("very long").between(10 * SECOND, 90 * SECOND)),
+            (20, place.of("long").between(2 * SECOND, 10 * SECOND)),
+            (10, place.of("very long").between(10 * SECOND, 90 * SECOND)),
         ]);
         now.saturating_sub(lag)
     }

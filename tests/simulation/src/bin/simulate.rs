@@ -126,7 +126,7 @@ fn one(history: &History) -> ExitCode {
         None => ExitCode::SUCCESS,
         Some(violation) => {
             println!("\nBROKEN {violation}");
-            println!("replay: cargo run --package simulation --bin simulate -- {history}");
+            println!("replay: make simulate ARGS=\"{history}\"");
             ExitCode::FAILURE
         }
     }
