@@ -179,7 +179,7 @@ impl Output {
         let whole_stderr = stderr.strip_suffix(STDERR_CUT);
         let truncated = whole_stdout.is_some()
             || whole_stderr.is_some()
-            || text.chars().nth(LISTED_CHARS_MAX - 1).is_some();
+            || reaches(text, LISTED_CHARS_MAX);
         Self {
             stdout: whole_stdout.unwrap_or(stdout).to_owned(),
             stderr: whole_stderr.unwrap_or(stderr).to_owned(),
@@ -191,13 +191,17 @@ impl Output {
     /// Takes `StandardOutputContent` and `StandardErrorContent` of `GetCommandInvocation`: at most
     /// 24,000 and 8,000 characters.
     pub fn from_invocation(stdout: String, stderr: String) -> Self {
-        let reaches = |text: &str, chars: usize| text.chars().nth(chars - 1).is_some();
         let truncated = reaches(&stdout, STDOUT_CHARS_MAX)
             || reaches(&stderr, STDERR_CHARS_MAX)
             || stdout.trim_end().ends_with(FULL_CUT)
             || stderr.trim_end().ends_with(FULL_CUT);
         Self { stdout, stderr, truncated, exact: true }
     }
+}
+
+/// Whether a text has so many characters. One has a byte at least, so most texts need no counting.
+fn reaches(text: &str, chars: usize) -> bool {
+    text.len() >= chars && text.chars().nth(chars - 1).is_some()
 }
 
 /// Defines an enum of the words of an API, with one more variant that keeps an unknown word as it
