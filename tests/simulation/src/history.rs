@@ -41,7 +41,13 @@ impl History {
     pub(crate) fn settings(&self) -> Settings {
         let chance = Chance::new(self.seed);
         let interval = chance.of("interval").pick(&[30, 60, 60, 60, 120, 300]) * SECOND;
-        let faults_end = interval * chance.of("faults end").between(4, 30);
+        // Long enough now and then for a command of an hour.
+        let faults_end = chance.of("faults end");
+        let faults_end = interval
+            * faults_end.weigh(&[
+                (90, faults_end.of("soon").between(4, 30)),
+                (10, faults_end.of("late").between(70, 100)),
+            ]);
         Settings {
             interval,
             lookback: (interval * chance.of("lookback").pick(&[64, 100, 256])).max(2 * HOUR),

@@ -64,7 +64,9 @@ impl SentCommand {
             (40, lasts.of("short").between(SECOND, 50 * SECOND)),
             (35, lasts.of("middle").between(50 * SECOND, 7 * MINUTE)),
             (20, lasts.of("long").between(7 * MINUTE, 30 * MINUTE)),
-            (10, lasts.of("very long").between(30 * MINUTE, 100 * MINUTE)),
+            (5, lasts.of("very long").between(30 * MINUTE, 100 * MINUTE)),
+            // Some end just where a sweep looks for lost events of commands that are overdue.
+            (5, lasts.of("an hour").between(63 * MINUTE, 66 * MINUTE)),
         ]);
         let ends = requested + lasts;
         // The command ends a moment after its last node.
