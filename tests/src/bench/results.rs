@@ -275,13 +275,13 @@ impl Machine {
         let Self { date, processor, cores, kernel, load_at_start, .. } = self;
         let mut text =
             format!("{date}: {processor}, {cores} cores, Linux {kernel}, load {load_at_start}");
-        let _ = write!(
+        let _ = writeln!(
             text,
-            ". AWS endpoints on loopback over TLS, {} ms per call; {} roots and one more.\n",
+            ". AWS endpoints on loopback over TLS, {} ms per call; {} roots and one more.",
             self.latency_ms, self.system_roots
         );
         if let Some(problem) = &self.no_cpu_share {
-            let _ = write!(text, "The CPU could not be limited here: {problem}.\n");
+            let _ = writeln!(text, "The CPU could not be limited here: {problem}.");
         }
         if !self.is_full_run {
             text += "A quick run: these numbers are noise.\n";
@@ -300,13 +300,13 @@ fn table(title: &str, names: &[&str], rows: impl Iterator<Item = Vec<String>>) -
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<_> = (0..names.len()).map(|column| width(column).unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!(" {cell:<width$} |"));
-        format!("|{}\n", cells.collect::<String>())
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!(" {cell:<width$} "));
+        format!("|{}|\n", cells.collect::<Vec<_>>().join("|"))
     };
-    let rule: String = widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))).collect();
+    let rule: Vec<_> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
     let mut text = format!("\n{title}\n\n");
     text += &line(&rows[0]);
-    let _ = writeln!(text, "|{rule}");
+    let _ = writeln!(text, "|{}|", rule.join("|"));
     rows[1..].iter().for_each(|row| text += &line(row));
     text
 }

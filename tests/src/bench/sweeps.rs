@@ -88,7 +88,7 @@ async fn sweep(setting: &Setting, executing: u64) -> Result<Sweep> {
         list_calls_expected,
         heartbeat_calls: calls("SendTaskHeartbeat"),
         heartbeat_calls_expected,
-        cpu_seconds: (after.cpu_time - before.cpu_time).as_secs_f64(),
+        cpu_seconds: after.cpu_time.saturating_sub(before.cpu_time).as_secs_f64(),
         memory_max_bytes: after.memory_max_bytes,
     })
 }

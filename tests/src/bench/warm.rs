@@ -88,7 +88,7 @@ async fn events(program: &Program, setting: &Setting, aws: &Aws, case: &Case) ->
         nodes: case.nodes,
         full_outputs: case.printed == Printed::Full,
         latency: Quantiles::of(latencies),
-        cpu_ms: millis(after.cpu_time - before.cpu_time) / f64::from(case.events),
+        cpu_ms: millis(after.cpu_time.saturating_sub(before.cpu_time)) / f64::from(case.events),
         memory_max_bytes: after.memory_max_bytes,
         calls: f64::from(calls) / f64::from(case.events),
         calls_in_a_row,
