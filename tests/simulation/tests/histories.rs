@@ -83,7 +83,9 @@ fn every_mutation_still_applies() {
     assert!(count >= 10, "{count} mutations");
 }
 
-/// Found by the simulation. What is not named did not matter for the failure.
+/// Found by the simulation. What is not named did not matter for the failure. A change of what
+/// histories are drawn from makes another history of the seed: `make mutations` with the mutation
+/// that brings the failure back names a new one.
 fn check_found(seed: u64, only: &[Fault]) {
     let without: BTreeSet<_> =
         Fault::ALL.into_iter().filter(|fault| !only.contains(fault)).collect();
@@ -92,9 +94,9 @@ fn check_found(seed: u64, only: &[Fault]) {
     assert_eq!(violation, None, "replay: make simulate ARGS=\"{history}\"");
 }
 
-/// `GetCommandInvocation` showed a time before the listing's: the answer's output was empty, and
+/// Mutation `believes-a-stale-output`: `GetCommandInvocation` showed a time before the listing's: the answer's output was empty, and
 /// said to be whole.
 #[test]
 fn an_output_that_reads_as_it_was_before_its_end_is_not_told_as_whole() {
-    check_found(2, &[Fault::ReadLags, Fault::FunctionDies, Fault::EventDoubled]);
+    check_found(160, &[Fault::ReadLags]);
 }
