@@ -94,8 +94,8 @@ fn check_found(seed: u64, only: &[Fault]) {
     assert_eq!(violation, None, "replay: make simulate ARGS=\"{history}\"");
 }
 
-/// Mutation `believes-a-stale-output`: `GetCommandInvocation` showed a time before the listing's: the answer's output was empty, and
-/// said to be whole.
+/// `GetCommandInvocation` showed a time before the listing's: the answer's output was empty, and
+/// said to be whole. Mutation: `believes-a-stale-output`.
 #[test]
 fn an_output_that_reads_as_it_was_before_its_end_is_not_told_as_whole() {
     check_found(160, &[Fault::ReadLags]);
