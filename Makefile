@@ -54,6 +54,12 @@ test: binaries sandbox-venv tests-venv ## Run all tests
 	$(call say,running the tests)
 	SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --workspace
 
+.PHONY: chaos
+chaos: export CHAOS_EXECUTIONS ?= 1000
+chaos: binaries sandbox-venv ## Run executions under faults, kills and stops (CHAOS_EXECUTIONS=1000, CHAOS_SEED=1)
+	$(call say,running $(CHAOS_EXECUTIONS) executions under chaos)
+	SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --package tests --test chaos -- --nocapture
+
 .PHONY: lint
 lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licences and sources
 	$(call say,checking the format)
