@@ -177,9 +177,8 @@ impl Output {
         let (stdout, stderr) = text.split_once(ERROR_SEPARATOR).unwrap_or((text, ""));
         let whole_stdout = stdout.strip_suffix(STDOUT_CUT);
         let whole_stderr = stderr.strip_suffix(STDERR_CUT);
-        let truncated = whole_stdout.is_some()
-            || whole_stderr.is_some()
-            || reaches(text, LISTED_CHARS_MAX);
+        let truncated =
+            whole_stdout.is_some() || whole_stderr.is_some() || reaches(text, LISTED_CHARS_MAX);
         Self {
             stdout: whole_stdout.unwrap_or(stdout).to_owned(),
             stderr: whole_stderr.unwrap_or(stderr).to_owned(),
