@@ -15,6 +15,10 @@ PARAMETERS ?=
 FUNCTIONS ?=
 # How many histories `make simulate` runs.
 SEEDS ?= 1000
+# How long `make fuzz` runs all of its targets together, without building them.
+SECONDS ?= 120
+# One of the targets of `make fuzz`, or all of them.
+TARGETS ?= event answers report documents
 # More for the sandbox's command line, such as ARGS="--nodes 5".
 ARGS ?=
 
@@ -25,6 +29,8 @@ WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 BUILT := $${CARGO_TARGET_DIR:-target}
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
 SANDBOX := cargo run --quiet --locked --package sandbox --bin sandbox --
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -79,6 +85,11 @@ simulate: toolchain ## Run histories with faults in simulated time, on all cores
 .PHONY: mutations
 mutations: toolchain ## Put deliberate faults into a copy, and expect the simulation to find each
 	@tests/simulation/mutations.sh
+
+.PHONY: fuzz
+fuzz: toolchain $(CARGO_FUZZ) ## Throw hostile input at events, answers, reports and documents (SECONDS=120, all together)
+	$(call need,c++,install a C++ compiler such as g++ or clang++; libFuzzer is built with it)
+	@CARGO_FUZZ="$(CURDIR)/$(CARGO_FUZZ)" tests/fuzz/run.sh '$(SECONDS)' $(TARGETS)
 
 .PHONY: bench
 bench: toolchain bench-venv ## Measure the functions next to a relay in Python (MODE=full or quick)
@@ -170,6 +181,10 @@ python:
 $(CARGO_DENY): | toolchain
 	$(call say,installing cargo-deny $(CARGO_DENY_VERSION))
 	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root target/tools cargo-deny
+
+$(CARGO_FUZZ): | toolchain
+	$(call say,installing cargo-fuzz $(CARGO_FUZZ_VERSION))
+	cargo install --quiet --locked --version $(CARGO_FUZZ_VERSION) --root target/tools cargo-fuzz
 
 events/%.json:
 	@echo "there is no events/$*.json: EVENT is one of $(sort $(basename $(notdir $(wildcard events/*.json))))." >&2; exit 1

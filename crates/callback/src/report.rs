@@ -27,6 +27,10 @@ pub const ERROR_BYTES_MAX: usize = 256;
 /// What a failed node's standard output and standard error keep, in bytes of JSON each, before
 /// entries of successful nodes are left out.
 pub const FAILED_TEXT_BYTES_KEPT: usize = 1_024;
+/// What is told of the document's name, the status and the details of the command, in bytes of
+/// JSON each. Real ones are shorter (SSM API: `DocumentARN` up to 200 characters, `StatusDetails`
+/// up to 100); without a bound, an odd one would leave no answer that Step Functions takes.
+const WORD_BYTES_MAX: usize = 256;
 
 /// The error name that a state machine can catch: `RunCommand.` and the reason as one word. At
 /// most 256 bytes.
@@ -104,9 +108,9 @@ impl<'a> Report<'a> {
         entries.sort_by_key(|entry| (entry.succeeded, entry.instance_id));
         Self {
             command_id: command.id.as_str(),
-            document_name: &command.document_name,
-            status: command.status.as_str(),
-            status_details: command.status_details.as_str(),
+            document_name: word(&command.document_name),
+            status: word(command.status.as_str()),
+            status_details: word(command.status_details.as_str()),
             requested_date_time: date_time(Some(command.requested_at)),
             target_count: command.target_count,
             completed_count: command.completed_count,
@@ -234,6 +238,11 @@ impl<'a> Entry<'a> {
             }
         }
     }
+}
+
+/// A word about the command itself, or its beginning.
+fn word(text: &str) -> &str {
+    &text[..prefix_within(text, WORD_BYTES_MAX)]
 }
 
 /// The exit code of the first step that did not succeed, or else of the last step; −1 when none

@@ -5,6 +5,7 @@ mod answers;
 mod aws_cli;
 mod deliveries;
 mod drop_in;
+mod hostile;
 mod outputs;
 mod tokens;
 
