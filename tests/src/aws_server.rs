@@ -20,12 +20,33 @@ pub enum Reply {
     Error(u16, &'static str, &'static str),
     /// With this status and body, whatever they are.
     Raw(u16, &'static str),
+    /// With this status, and the body of the request somewhere in it.
+    Echo(u16, Place),
+    /// With this status, and this text somewhere in it.
+    Quote(u16, Place, String),
     /// Never.
     Stall,
     /// With the first bytes of an answer, and then the connection is closed.
     BreakOff,
     /// Not at all: the connection is closed.
     Close,
+}
+
+/// Where an answer holds a text that does not belong there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the message of an error that no operation models.
+    Message,
+    /// In the place of an error's code.
+    Code,
+    /// In the header that tells an error's code.
+    ErrorType,
+    /// In the header that tells the request's id. Lines of the text become one.
+    RequestId,
+    /// As the whole body.
+    Body,
+    /// As a body that ends before the length that was said.
+    BodyCutShort,
 }
 
 /// The server. It ends when it is dropped.
@@ -94,47 +115,87 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
 
 async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    while let Some((operation, body)) = read_request(&mut stream).await? {
-        let reply = state.lock().unwrap().reply(operation, body);
-        let (status, text) = match reply {
-            Reply::Answer(value) => (200, value.to_string()),
-            Reply::Error(status, code, message) => {
-                (status, json!({ "__type": code, "message": message }).to_string())
+    while let Some((operation, request)) = read_request(&mut stream).await? {
+        let reply = state.lock().unwrap().reply(operation, &request);
+        let response = match reply {
+            Reply::Answer(value) => Response::new(200, value.to_string()),
+            Reply::Error(status, code, message) => Response::new(status, error(code, message)),
+            Reply::Raw(status, text) => Response::new(status, text.to_owned()),
+            Reply::Echo(status, place) => {
+                Response::quoting(status, place, &String::from_utf8_lossy(&request))
             }
-            Reply::Raw(status, text) => (status, text.to_owned()),
-            Reply::Stall => {
-                std::future::pending::<()>().await;
-                return Ok(());
-            }
-            Reply::BreakOff => {
-                return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{").await;
-            }
+            Reply::Quote(status, place, text) => Response::quoting(status, place, &text),
+            Reply::BreakOff => Response { cut_short: true, ..Response::new(200, "{".to_owned()) },
+            Reply::Stall => std::future::pending().await,
             Reply::Close => return Ok(()),
         };
-        let head = format!(
-            "HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-amz-json-1.1\r\n\
-             x-amzn-requestid: scripted-request\r\ncontent-length: {}\r\n\r\n",
-            text.len()
-        );
-        stream.write_all((head + &text).as_bytes()).await?;
+        stream.write_all(response.text().as_bytes()).await?;
+        if response.cut_short {
+            return Ok(());
+        }
     }
     Ok(())
 }
 
+/// An answer as it is sent.
+struct Response {
+    status: u16,
+    request_id: String,
+    error_type: Option<String>,
+    body: String,
+    /// Whether the connection is closed before all of the body that was announced has come.
+    cut_short: bool,
+}
+
+impl Response {
+    fn new(status: u16, body: String) -> Self {
+        let request_id = "scripted-request".to_owned();
+        Self { status, request_id, error_type: None, body, cut_short: false }
+    }
+
+    fn quoting(status: u16, place: Place, text: &str) -> Self {
+        let plain = Self::new(status, "{}".to_owned());
+        let line = text.replace(['\r', '\n'], " ");
+        match place {
+            Place::Message => Self { body: error("ValidationException", text), ..plain },
+            Place::Code => Self { body: error(text, "no"), ..plain },
+            Place::ErrorType => Self { error_type: Some(line), ..plain },
+            Place::RequestId => Self { request_id: line, ..plain },
+            Place::Body => Self { body: text.to_owned(), ..plain },
+            Place::BodyCutShort => Self { body: text.to_owned(), cut_short: true, ..plain },
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { status, request_id, error_type, body, cut_short } = self;
+        let error_type = error_type.iter().map(|kind| format!("x-amzn-errortype: {kind}\r\n"));
+        let length = body.len() + if *cut_short { 999 } else { 0 };
+        format!(
+            "HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-amz-json-1.1\r\n\
+             x-amzn-requestid: {request_id}\r\n{}content-length: {length}\r\n\r\n{body}",
+            error_type.collect::<String>()
+        )
+    }
+}
+
+fn error(code: &str, message: &str) -> String {
+    json!({ "__type": code, "message": message }).to_string()
+}
+
 impl State {
-    fn reply(&mut self, operation: String, body: Value) -> Reply {
+    fn reply(&mut self, operation: String, request: &[u8]) -> Reply {
         let replies = self.scripts.get_mut(&operation);
         let reply = replies.and_then(|replies| match replies.len() {
             0 | 1 => replies.front().cloned(),
             _ => replies.pop_front(),
         });
-        self.calls.push((operation, body));
+        self.calls.push((operation, serde_json::from_slice(request).unwrap_or(Value::Null)));
         reply.unwrap_or(Reply::Error(400, "UnknownOperationException", "not scripted"))
     }
 }
 
 /// The operation and the body of the next request; `None` at the end of the connection.
-async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<(String, Value)>> {
+async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<(String, Vec<u8>)>> {
     let mut operation = String::new();
     let mut length = 0;
     loop {
@@ -156,5 +217,5 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<(S
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok(Some((operation, serde_json::from_slice(&body).unwrap_or(Value::Null))))
+    Ok(Some((operation, body)))
 }

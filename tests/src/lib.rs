@@ -6,4 +6,5 @@ pub mod bench;
 pub mod log;
 pub mod sample;
 pub mod sandbox;
+pub mod secret;
 pub mod world;

@@ -1,7 +1,8 @@
 //! Sorts what a call failed with, by error *code*: operations do not model every code that they
 //! answer (throttling, above all).
 //!
-//! The message of an answer is dropped. It can quote the request, and so a task token.
+//! The message of an answer is dropped. It can quote the request, and so a task token. Its code and
+//! its request id are kept where they look like one.
 
 use aws_sdk_ssm::config::http::HttpResponse;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
@@ -21,9 +22,10 @@ const TRANSIENT_CODES: [&str; 9] = [
     "ServiceUnavailableException",
     "TooManyRequestsException",
 ];
-/// The longest error code that is kept, in characters. A real one is shorter; an answer that is
-/// none of AWS's could hold anything.
+/// The longest error code that is kept, in characters. The longest of both services has 46.
 const CODE_CHARS_MAX: usize = 64;
+/// The longest request id that is kept, in characters. A real one is a UUID.
+const REQUEST_ID_CHARS_MAX: usize = 64;
 
 /// The failure of `operation` as the ports tell it.
 pub(crate) fn call_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError
@@ -33,7 +35,7 @@ where
     CallError {
         operation,
         code: code(error),
-        request_id: error.request_id().map(str::to_owned),
+        request_id: error.request_id().filter(|id| is_request_id(id)).map(str::to_owned),
         kind: if is_transient(error) { CallErrorKind::Transient } else { CallErrorKind::Permanent },
     }
 }
@@ -62,12 +64,17 @@ fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
     }
 }
 
-/// Whether a text looks like an error code, and not like something that a broken answer echoes.
+/// Whether a text looks like an error code, and not like something that a broken answer echoes: no
+/// code of both services holds a digit, and hardly a token does without.
 fn is_code(text: &str) -> bool {
     (1..=CODE_CHARS_MAX).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Whether a text looks like a request id.
+fn is_request_id(text: &str) -> bool {
+    (1..=REQUEST_ID_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {

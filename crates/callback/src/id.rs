@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// The longest identifier that is quoted in an error; the rest of a longer one is cut.
-const QUOTED_CHARS_MAX: usize = 64;
+/// How much of a wrong identifier an error quotes, in characters: enough to recognize it, and too
+/// little of a task token that stands where it does not belong.
+const QUOTED_CHARS_MAX: usize = 16;
 
 /// A command's id: a UUID in lower case (SSM API, `CommandId`: 36 characters).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,7 +77,11 @@ impl InstanceId {
 
 impl InvalidId {
     fn new(came: &str, wanted: &'static str) -> Self {
-        Self { came: came.chars().take(QUOTED_CHARS_MAX).collect(), wanted }
+        let mut quoted: String = came.chars().take(QUOTED_CHARS_MAX).collect();
+        if quoted.len() < came.len() {
+            quoted.push('…');
+        }
+        Self { came: quoted, wanted }
     }
 }
 
@@ -128,7 +133,7 @@ mod tests {
         let error = CommandId::parse(&"z".repeat(1000)).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("`{}` is not a command id (a UUID of 36 characters)", "z".repeat(64))
+            format!("`{}…` is not a command id (a UUID of 36 characters)", "z".repeat(16))
         );
     }
 }

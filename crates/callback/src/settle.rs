@@ -31,6 +31,9 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(1_600),
 ];
 
+/// The longest unknown details that an error quotes. Known ones have up to 17 letters.
+const QUOTED_DETAILS_BYTES_MAX: usize = 64;
+
 /// What is known about the command before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint {
@@ -244,7 +247,7 @@ fn next_step(
         Verdict::Running if hint == Hint::Changed => Step::Done(Outcome::Running),
         Verdict::Running => Step::ReadAgain(SettleError::NotEnded {
             command_id: id.clone(),
-            status_details: command.status_details,
+            status_details: quotable(command.status_details),
         }),
         // A success that some node has not confirmed is not called a failure before it is overdue:
         // it may still be one.
@@ -262,6 +265,20 @@ fn next_step(
             Step::Answer { command, token, failure: Some(reason) }
         }
         Verdict::Success => Step::Answer { command, token, failure: None },
+    }
+}
+
+/// Details that an error may quote: known ones, and unknown ones that are words. A broken answer
+/// could hold anything there, also a task token.
+fn quotable(details: StatusDetails) -> StatusDetails {
+    let is_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b' ';
+    match details {
+        StatusDetails::Other(text)
+            if text.len() > QUOTED_DETAILS_BYTES_MAX || !text.bytes().all(is_word) =>
+        {
+            StatusDetails::Other("something that is no status".to_owned())
+        }
+        details => details,
     }
 }
 

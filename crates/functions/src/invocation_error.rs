@@ -16,6 +16,9 @@ pub enum InvocationError {
     /// The command could not be settled.
     #[error("settling the command")]
     Settle(#[from] SettleError),
+    /// The function panicked. What it said is withheld, see [`crate::panics`].
+    #[error("the function panicked; its log tells where")]
+    Panicked,
 }
 
 impl InvocationError {
@@ -24,6 +27,7 @@ impl InvocationError {
         match self {
             Self::InvalidEvent(_) => "InvalidEvent",
             Self::Settle(error) => error.name(),
+            Self::Panicked => "Panicked",
         }
     }
 }

@@ -5,11 +5,13 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::panics;
+
 /// The crates whose logs follow `LOG_LEVEL`. All others stay at INFO or above: at DEBUG and TRACE
 /// the runtime logs whole events and the SDK whole requests, and both hold task tokens.
 const OWN_TARGETS: [&str; 5] = ["callback", "callback_aws", "functions", "relay", "sweep"];
 
-/// Starts logging.
+/// Starts logging, of panics too.
 pub fn init(level: LevelFilter) {
     tracing_subscriber::registry()
         .with(
@@ -21,6 +23,7 @@ pub fn init(level: LevelFilter) {
         )
         .with(filter(level))
         .init();
+    panics::log_places();
 }
 
 fn filter(level: LevelFilter) -> Targets {

@@ -7,6 +7,7 @@ mod deliveries;
 mod drop_in;
 mod hostile;
 mod outputs;
+mod secrets;
 mod tokens;
 
 use serde_json::{Value, json};

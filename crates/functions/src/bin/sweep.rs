@@ -1,10 +1,9 @@
 //! The Lambda function `sweep`.
 
 use callback_aws::Clients;
-use functions::{Sweep, SweepConfig, telemetry};
+use functions::{Sweep, SweepConfig, serve, telemetry};
 use jiff::Timestamp;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::value::RawValue;
+use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -13,9 +12,9 @@ async fn main() -> Result<(), Error> {
     let clients = Clients::from_environment().await;
     clients.warm_up().await;
     let sweep = Sweep::new(clients.ssm, clients.step_functions, config.scope, config.function_name);
-    let handle = async |event: LambdaEvent<Box<RawValue>>| {
+    serve(async |event| {
         let deadline = Timestamp::try_from(event.context.deadline()).unwrap_or(Timestamp::MAX);
         sweep.handle(event.payload.get(), &event.context.request_id, deadline).await
-    };
-    lambda_runtime::run(service_fn(handle)).await
+    })
+    .await
 }
