@@ -106,7 +106,7 @@ fn task_error() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn any_value_in_any_place_ends_well(
@@ -120,6 +120,35 @@ proptest! {
             invocations: changed(invocations(), &of_invocations),
             output: changed(output(), &of_output),
             task_error,
+        });
+    }
+
+    #[test]
+    fn a_long_text_in_any_place_keeps_the_limits(
+        places in vec(any::<Index>(), 1..4),
+        unit in ".",
+        times in 10_000..300_000_usize,
+        reports in any::<bool>(),
+    ) {
+        let mut commands = commands();
+        if reports {
+            commands["Commands"][0]["Parameters"]["onFailure"] = json!(["Report"]);
+        }
+        let mut invocations = invocations();
+        let mut all = Vec::new();
+        pointers(&invocations, "", &mut all);
+        all.retain(|place| invocations.pointer(place).is_some_and(Value::is_string));
+        // The ids must stay what they are for the task to be answered.
+        all.retain(|place| !place.ends_with("Id") && !place.ends_with("NextToken"));
+        for place in places {
+            if let Some(text) = invocations.pointer_mut(&all[place.index(all.len())]) {
+                *text = unit.repeat(times).into();
+            }
+        }
+        check(&Answers {
+            commands: commands.to_string().into_bytes(),
+            invocations: invocations.to_string().into_bytes(),
+            ..Answers::default()
         });
     }
 
