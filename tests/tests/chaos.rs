@@ -39,7 +39,7 @@ const FAULTS: [&str; 14] = [
     "--throttle",
     "0.2",
     "--schedule-seconds",
-    "2",
+    "10",
     "--retry-seconds",
     "1",
 ];

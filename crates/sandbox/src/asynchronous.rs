@@ -145,7 +145,12 @@ impl AsynchronousInvocations {
                 failure.condition = Condition::EventAgeExceeded;
                 break;
             }
-            let result = self.lambda.invoke(function, payload.clone(), Admission::Wait).await;
+            let admission = Admission::WaitUntil(expires);
+            let result = self.lambda.invoke(function, payload.clone(), admission).await;
+            if matches!(result, Err(InvokeError::TooManyRequests)) {
+                failure.condition = Condition::EventAgeExceeded;
+                break;
+            }
             let failed = result.as_ref().map_or(true, |done| done.outcome.failed);
             self.tell(function, attempt, &result);
             if !failed {

@@ -17,7 +17,7 @@ use std::{
 use axum::body::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout_at};
 use uuid::Uuid;
 
 use crate::{
@@ -48,8 +48,8 @@ pub struct Settings {
 /// What an invocation does when all processes of its function are busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Waits in the queue, as an asynchronous invocation.
-    Wait,
+    /// Waits in the queue until then, as an asynchronous invocation.
+    WaitUntil(tokio::time::Instant),
     /// Is refused, as a synchronous invocation.
     Refuse,
 }
@@ -363,7 +363,9 @@ impl Pool {
         admission: Admission,
     ) -> Result<Invocation, InvokeError> {
         let permit = match admission {
-            Admission::Wait => self.permits.acquire().await.ok(),
+            Admission::WaitUntil(expires) => {
+                timeout_at(expires, self.permits.acquire()).await.ok().and_then(Result::ok)
+            }
             Admission::Refuse => self.permits.try_acquire().ok(),
         };
         if permit.is_none() {
