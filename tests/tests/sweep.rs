@@ -414,17 +414,38 @@ async fn an_unseen_node_is_waited_for_until_the_command_is_an_hour_old() {
         (129 * MINUTE, true),
         (49 * HOUR, true),
     ] {
-        let world = World::new();
+        let (world, mut memory) = (World::new(), Memory::default());
         Given { unseen_nodes: 1, ..given(1, age, "Success") }.put_waited_for(&world);
-        let report = sweep_once(&world).await;
+        // The first sweep cannot tell whether it has just ended.
+        let report = remembering_sweep(&world, &mut memory, 0).await;
+        assert_eq!(report, SweepReport { heartbeats: 1, ..failures(1) }, "{age:?}");
+        assert_eq!(changes(&world), 0);
+        // It is probed and looked back at.
+        let report = remembering_sweep(&world, &mut memory, 0).await;
+        assert_eq!(report.recovered, u64::from(is_overdue), "{age:?}");
         if is_overdue {
-            assert_eq!(report, SweepReport { heartbeats: 1, recovered: 1, ..nothing() }, "{age:?}");
             assert_eq!(the_error(&world), "RunCommand.Incomplete");
         } else {
-            assert_eq!(report, SweepReport { heartbeats: 1, ..failures(1) }, "{age:?}");
+            assert_eq!(report, SweepReport { heartbeats: 2, ..failures(2) }, "{age:?}");
             assert_eq!(changes(&world), 0);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_the_last_sweep_saw_executing_is_not_overdue() {
+    let (world, mut memory) = (World::new(), Memory::default());
+    given(1, 64 * MINUTE, "InProgress").put_waited_for(&world);
+    remembering_sweep(&world, &mut memory, 0).await;
+    // It ends between two sweeps, and the end of its node is read late.
+    Given { unseen_nodes: 1, ..given(1, 64 * MINUTE, "Success") }.put(&world);
+    let report = remembering_sweep(&world, &mut memory, 0).await;
+    assert_eq!(report, SweepReport { heartbeats: 1, ..failures(1) });
+    assert_eq!(changes(&world), 0);
+    // Then it is read, and the task gets the true answer.
+    given(1, 64 * MINUTE, "Success").put(&world);
+    assert_eq!(remembering_sweep(&world, &mut memory, 0).await.recovered, 1);
+    assert!(matches!(world.answers().as_slice(), [(_, Answer::Success { .. })]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -520,6 +541,22 @@ async fn a_remembered_command_whose_event_came_costs_one_heartbeat() {
     }
     assert_eq!(world.calls(Op::SendTaskHeartbeat), 2);
     assert_eq!((world.calls(Op::ListCommands), changes(&world)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_command_for_which_a_call_failed_is_looked_at_by_the_next_sweep() {
+    for op in [Op::SendTaskHeartbeat, Op::ListCommandInvocations, Op::SendTaskSuccess] {
+        let (world, mut memory) = (World::new(), Memory::default());
+        given(1, PROBED, "Success").put_waited_for(&world);
+        world.fail_next(op, Fault::Throttled);
+        let failed = remembering_sweep(&world, &mut memory, 0).await;
+        assert_eq!((failed.failed, failed.recovered), (1, 0), "{op:?}");
+        // By then it is in the slice of no probe.
+        let report = remembering_sweep(&world, &mut memory, 4).await;
+        assert_eq!(report, SweepReport { heartbeats: 1, recovered: 1, ..nothing() }, "{op:?}");
+        assert_eq!(remembering_sweep(&world, &mut memory, 5).await, nothing());
+        assert_eq!(world.answers().len(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

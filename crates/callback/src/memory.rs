@@ -5,6 +5,9 @@
 //! sweep later: by then the relay has answered its task, or its event is lost. So a lost event is
 //! found within two intervals of the command's end, and the task gets no time to miss a heartbeat.
 //!
+//! A completed command for which a call failed is looked at again, too, at every sweep until that
+//! succeeds.
+//!
 //! It is a hint, not a store. What it forgets, because the function's process was replaced or
 //! because there was too much, the probes find later.
 
@@ -21,6 +24,19 @@ pub const REMEMBERED_MAX: usize = 20_000;
 pub struct Memory {
     executing: BTreeMap<CommandId, TaskToken>,
     ended: BTreeMap<CommandId, TaskToken>,
+    /// Whether the last sweep has seen everything.
+    is_whole: bool,
+}
+
+/// What a sweep has seen that the next ones should know.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Executing commands whose task waits.
+    pub(crate) executing: BTreeMap<CommandId, TaskToken>,
+    /// Completed commands for which a call failed.
+    pub(crate) undecided: BTreeMap<CommandId, TaskToken>,
+    /// Commands that need no further look.
+    pub(crate) no_more: Vec<CommandId>,
 }
 
 impl Memory {
@@ -29,14 +45,15 @@ impl Memory {
         &self.ended
     }
 
-    /// Takes down what a sweep of everything has seen: the `executing` commands whose task waits,
-    /// and those that need `no_more` looks.
-    pub(crate) fn update(
-        &mut self,
-        executing: BTreeMap<CommandId, TaskToken>,
-        no_more: &[CommandId],
-    ) {
-        self.strike_out(&executing, no_more);
+    /// Whether the last sweep has seen everything, and this command no longer executing.
+    pub(crate) fn had_ended(&self, id: &CommandId) -> bool {
+        self.is_whole && !self.executing.contains_key(id)
+    }
+
+    /// Takes down what a sweep of everything has seen.
+    pub(crate) fn update(&mut self, seen: Seen) {
+        let executing = self.take_ended(seen);
+        self.is_whole = true;
         let seen_before = std::mem::replace(&mut self.executing, executing);
         for (id, token) in seen_before {
             if self.ended.len() < REMEMBERED_MAX && !self.executing.contains_key(&id) {
@@ -47,8 +64,9 @@ impl Memory {
 
     /// As [`update`](Self::update), after a sweep that left something out: a command that it has
     /// not seen may still be executing.
-    pub(crate) fn add(&mut self, executing: BTreeMap<CommandId, TaskToken>, no_more: &[CommandId]) {
-        self.strike_out(&executing, no_more);
+    pub(crate) fn add(&mut self, seen: Seen) {
+        let executing = self.take_ended(seen);
+        self.is_whole = false;
         for (id, token) in executing {
             if self.executing.len() < REMEMBERED_MAX {
                 self.executing.insert(id, token);
@@ -56,11 +74,19 @@ impl Memory {
         }
     }
 
-    fn strike_out(&mut self, executing: &BTreeMap<CommandId, TaskToken>, no_more: &[CommandId]) {
+    /// Takes down what has ended; returns what executes.
+    fn take_ended(&mut self, seen: Seen) -> BTreeMap<CommandId, TaskToken> {
+        let Seen { executing, undecided, no_more } = seen;
+        for (id, token) in undecided {
+            if self.ended.len() < REMEMBERED_MAX {
+                self.ended.insert(id, token);
+            }
+        }
         for id in no_more {
-            self.ended.remove(id);
+            self.ended.remove(&id);
         }
         self.ended.retain(|id, _| !executing.contains_key(id));
+        executing
     }
 }
 
@@ -77,6 +103,10 @@ mod tests {
         numbers.into_iter().map(|number| (id(number), token())).collect()
     }
 
+    fn seen(numbers: impl IntoIterator<Item = u32>) -> Seen {
+        Seen { executing: commands(numbers), ..Seen::default() }
+    }
+
     fn ended(memory: &Memory) -> Vec<CommandId> {
         let mut ids: Vec<_> = memory.ended().keys().cloned().collect();
         ids.sort_unstable();
@@ -86,46 +116,67 @@ mod tests {
     #[test]
     fn a_command_that_executes_no_more_has_ended_until_it_needs_no_more_looks() {
         let mut memory = Memory::default();
-        memory.update(commands([1, 2]), &[]);
+        memory.update(seen([1, 2]));
         assert_eq!(ended(&memory), []);
-        memory.update(commands([2, 3]), &[]);
+        memory.update(seen([2, 3]));
         assert_eq!(ended(&memory), [id(1)]);
-        memory.update(commands([3]), &[]);
+        memory.update(seen([3]));
         assert_eq!(ended(&memory), [id(1), id(2)]);
-        memory.update(commands([3]), &[id(1)]);
+        memory.update(Seen { no_more: vec![id(1)], ..seen([3]) });
         assert_eq!(ended(&memory), [id(2)]);
     }
 
     #[test]
     fn a_command_that_a_list_left_out_is_executing_again() {
         let mut memory = Memory::default();
-        memory.update(commands([1]), &[]);
-        memory.update(commands([]), &[]);
+        memory.update(seen([1]));
+        memory.update(seen([]));
         assert_eq!(ended(&memory), [id(1)]);
-        memory.update(commands([1]), &[]);
+        memory.update(seen([1]));
         assert_eq!(ended(&memory), []);
     }
 
     #[test]
     fn what_a_sweep_left_out_has_not_ended() {
         let mut memory = Memory::default();
-        memory.update(commands([1, 2, 3]), &[]);
-        memory.update(commands([2, 3]), &[]);
-        memory.add(commands([3, 4]), &[id(1)]);
+        memory.update(seen([1, 2, 3]));
+        memory.update(seen([2, 3]));
+        memory.add(Seen { no_more: vec![id(1)], ..seen([3, 4]) });
         assert_eq!(ended(&memory), []);
-        memory.update(commands([4]), &[]);
+        memory.update(seen([4]));
         assert_eq!(ended(&memory), [id(2), id(3)]);
-        memory.add(commands([2]), &[]);
+        memory.add(seen([2]));
         assert_eq!(ended(&memory), [id(3)]);
+    }
+
+    #[test]
+    fn only_a_sweep_of_everything_tells_that_a_command_had_ended() {
+        let mut memory = Memory::default();
+        assert!(!memory.had_ended(&id(1)), "there was no sweep");
+        memory.update(seen([2]));
+        assert!(memory.had_ended(&id(1)));
+        assert!(!memory.had_ended(&id(2)));
+        memory.add(seen([]));
+        assert!(!memory.had_ended(&id(1)));
+    }
+
+    #[test]
+    fn what_is_undecided_has_ended() {
+        let mut memory = Memory::default();
+        memory.update(Seen { undecided: commands([1]), ..seen([]) });
+        memory.add(Seen { undecided: commands([2]), ..seen([]) });
+        assert_eq!(ended(&memory), [id(1), id(2)]);
+        memory.update(Seen { no_more: vec![id(2)], ..seen([1]) });
+        assert_eq!(ended(&memory), []);
     }
 
     #[test]
     fn what_is_remembered_has_a_bound() {
         let mut memory = Memory::default();
         let many = u32::try_from(REMEMBERED_MAX).unwrap();
-        memory.add(commands(0..many + 5), &[]);
-        memory.add(commands(many + 5..many + 9), &[]);
-        memory.update(commands([]), &[]);
+        memory.add(seen(0..many + 5));
+        memory.add(seen(many + 5..many + 9));
+        memory.update(Seen { undecided: commands([many + 10]), ..seen([]) });
         assert_eq!(memory.ended().len(), REMEMBERED_MAX);
     }
 }

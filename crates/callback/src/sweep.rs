@@ -8,7 +8,8 @@
 //! - *Completed* commands are probed with a heartbeat when their age has just passed 2, 4, 8, …
 //!   intervals. A task that still waits there has lost its event, and is settled on the spot.
 //! - Commands that have *just ended*: what was executing at one sweep and no longer at the next is
-//!   probed at the one after that. This rests on the process's [`Memory`], which may be lost.
+//!   probed at the one after that. A completed command for which a call failed is probed again by
+//!   the next sweep. This rests on the process's [`Memory`], which may be lost.
 //!
 //! # What it finds, and when
 //!
@@ -28,8 +29,8 @@
 //! - one call of `ListCommands` per slice, and in a slice of more than 50 commands one per 50,
 //!   whether they have a token or not,
 //! - one `SendTaskHeartbeat` per executing command and per completed command in a slice, if it has
-//!   a token, and one per command that was executing with its task waiting two sweeps before, and
-//!   not so at the last,
+//!   a token, one per command that was executing with its task waiting two sweeps before, and not
+//!   so at the last, and one per completed command for which a call failed at the last,
 //! - one `CancelCommand` per abandoned command, and the calls of [`settle`](mod@crate::settle) per
 //!   recovered one.
 //!
@@ -55,6 +56,7 @@ use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
@@ -63,7 +65,7 @@ use tracing::{info, warn};
 use crate::chain::chain;
 use crate::command::{Command, OnAbandon, Status};
 use crate::id::CommandId;
-use crate::memory::{Memory, REMEMBERED_MAX};
+use crate::memory::{Memory, REMEMBERED_MAX, Seen};
 use crate::ports::{CallError, CommandSlice, PageToken, Pulse, RunCommand, Stage, Tasks};
 use crate::settle::{Hint, Outcome, settle};
 use crate::token::TaskToken;
@@ -82,7 +84,8 @@ const FIRST_PROBE_INTERVALS: u32 = 2;
 /// The length of a slice of completed commands: one interval, and one more in case that a sweep
 /// is missed.
 const SLICE_INTERVALS: u32 = 2;
-/// From this age on, a completed command whose nodes were not all seen to end is not waited for.
+/// From this age on, a completed command whose nodes were not all seen to end is not waited for,
+/// if the sweep before saw it complete, too: one that has just ended may only read late.
 const OVERDUE_AGE: Duration = Duration::from_hours(1);
 
 /// What a sweep looks at.
@@ -206,25 +209,30 @@ pub async fn sweep(
     let slices = scope.slices(now);
     let tally = Tally::new(slices.len());
     let places = Semaphore::new(COMMANDS_AT_ONCE);
-    let look_through = |slice| Box::pin(look_through(run_command, tasks, slice, &places, &tally));
+    let last = &*memory;
+    let look_through =
+        |slice| Box::pin(look_through(run_command, tasks, slice, last, &places, &tally));
     // The first slice is not shared with others, so that a sweep with little time gets it done.
     let (first, others) = slices.split_at(slices.len().min(1));
+    let look_back = async |(id, token)| {
+        let _place = places.acquire().await;
+        look_back(run_command, tasks, id, token, &tally).await;
+    };
     let work = async {
         stream::iter(first).for_each(look_through).await;
-        stream::iter(memory.ended())
-            .for_each_concurrent(COMMANDS_AT_ONCE, |(id, token)| {
-                look_back(run_command, tasks, id, token, &tally)
-            })
-            .await;
-        stream::iter(others).for_each_concurrent(LISTS_AT_ONCE, look_through).await;
+        join(
+            stream::iter(last.ended()).for_each_concurrent(COMMANDS_AT_ONCE, look_back),
+            stream::iter(others).for_each_concurrent(LISTS_AT_ONCE, look_through),
+        )
+        .await;
     };
     let in_time = tokio::time::timeout(time_left, work).await.is_ok();
-    let Counts { mut report, executing, no_more } = tally.into_counts();
+    let Counts { mut report, seen } = tally.into_counts();
     // Where something was left out, a command that was not seen has not ended for that.
-    if report.slices_left == 0 && executing.len() < REMEMBERED_MAX {
-        memory.update(executing, &no_more);
+    if report.slices_left == 0 && seen.executing.len() < REMEMBERED_MAX {
+        memory.update(seen);
     } else {
-        memory.add(executing, &no_more);
+        memory.add(seen);
     }
     report.truncated |= !in_time;
     report
@@ -235,6 +243,7 @@ async fn look_through(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
     slice: &Slice,
+    last: &Memory,
     places: &Semaphore,
     tally: &Tally,
 ) {
@@ -242,7 +251,7 @@ async fn look_through(
     commands(run_command, slice, &mut is_listed, tally)
         .for_each_concurrent(COMMANDS_AT_ONCE, |command| async move {
             let _place = places.acquire().await;
-            look_after(run_command, tasks, slice, command, tally).await;
+            look_after(run_command, tasks, slice, last, command, tally).await;
         })
         .await;
     if is_listed {
@@ -258,10 +267,7 @@ struct Tally {
 #[derive(Default)]
 struct Counts {
     report: SweepReport,
-    /// Executing commands whose task waits.
-    executing: BTreeMap<CommandId, TaskToken>,
-    /// Commands that had just ended and need no further look.
-    no_more: Vec<CommandId>,
+    seen: Seen,
 }
 
 impl Tally {
@@ -285,19 +291,25 @@ impl Tally {
     }
 
     fn is_executing(&self, id: &CommandId, token: &TaskToken) {
-        self.change(|Counts { executing, .. }| {
-            if executing.len() < REMEMBERED_MAX {
-                executing.insert(id.clone(), token.clone());
-            }
-        });
+        self.change(|Counts { seen, .. }| remember(&mut seen.executing, id, token));
+    }
+
+    fn is_undecided(&self, id: &CommandId, token: &TaskToken) {
+        self.change(|Counts { seen, .. }| remember(&mut seen.undecided, id, token));
     }
 
     fn needs_no_more(&self, id: &CommandId) {
-        self.change(|counts| counts.no_more.push(id.clone()));
+        self.change(|Counts { seen, .. }| seen.no_more.push(id.clone()));
     }
 
     fn into_counts(self) -> Counts {
         self.counts.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remember(commands: &mut BTreeMap<CommandId, TaskToken>, id: &CommandId, token: &TaskToken) {
+    if commands.len() < REMEMBERED_MAX {
+        commands.insert(id.clone(), token.clone());
     }
 }
 
@@ -371,6 +383,7 @@ async fn look_after(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
     slice: &Slice,
+    last: &Memory,
     command: Waiting,
     tally: &Tally,
 ) {
@@ -381,20 +394,25 @@ async fn look_after(
         // A call that failed says nothing, and the command still executes.
         Some(Pulse::Alive) | None if is_executing => tally.is_executing(&id, &token),
         Some(Pulse::Alive) => {
-            let hint = if slice.age >= OVERDUE_AGE { Hint::Overdue } else { Hint::Ended };
-            recover(run_command, tasks, &id, hint, tally).await;
+            let is_overdue = slice.age >= OVERDUE_AGE && last.had_ended(&id);
+            let hint = if is_overdue { Hint::Overdue } else { Hint::Ended };
+            if recover(run_command, tasks, &id, hint, tally).await.is_none() {
+                tally.is_undecided(&id, &token);
+            }
         }
         Some(Pulse::Closed) => {
             if is_executing && !is_cancelling && on_abandon == OnAbandon::Cancel {
                 cancel(run_command, &id, tally).await;
             }
         }
+        None => tally.is_undecided(&id, &token),
         // A wrong cancel is worse than a late one: this is not known to be an abandoned command.
-        Some(Pulse::Rejected) | None => {}
+        Some(Pulse::Rejected) => {}
     }
 }
 
-/// Looks after a command that was executing two sweeps ago, and was not any more at the last one.
+/// Looks after a command that the last sweep left for this one: it was executing the sweep before
+/// and then no more, or a call for it failed.
 async fn look_back(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
