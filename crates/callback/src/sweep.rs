@@ -16,10 +16,11 @@
 //! As long as the process lives, a command that a sweep saw executing and whose event was lost is
 //! settled within two intervals of its end. The probes are for the rest. Each looks at a slice of
 //! commands two intervals long, and the next sweep at the slice one interval later: every command
-//! is seen by two sweeps at each age, so one missed sweep loses nothing. A command that ends at age `e` is complete at the first probe of an age of `e` or
-//! more, which is below `2e` (or two intervals, if that is more). So its task is answered before
-//! the command is `max(2e, 2 intervals) + 1 interval` old, and when a sweep is missed, one interval
-//! later. Commands that run longer than the lookback are not found.
+//! is seen by two sweeps at each age, so one missed sweep loses nothing. A command that ends at age
+//! `e` is complete at the first probe of an age of `e` or more, which is below `2e` (or two
+//! intervals, if that is more). So its task is answered before the command is
+//! `max(2e, 2 intervals) + 1 interval` old, and when a sweep is missed, one interval later.
+//! Commands that run longer than the lookback are not found.
 //!
 //! # What it costs
 //!
@@ -35,7 +36,7 @@
 //!   recovered one.
 //!
 //! It holds one page of each of the four slices that it reads at a time, and the tokens of up to
-//! [`REMEMBERED_MAX`] executing commands.
+//! [`REMEMBERED_MAX`] executing commands and as many completed ones that it is to look at again.
 //!
 //! # When there is too much to do
 //!
