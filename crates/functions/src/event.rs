@@ -152,7 +152,7 @@ fn is_end(status: &str) -> bool {
 
 fn envelope(json: &str) -> Result<EventBridgeEvent, InvalidEvent> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let event = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let message = error.inner().to_string();
         InvalidEvent::Malformed {
             field: quoted(&error.path().to_string()),
@@ -162,7 +162,12 @@ fn envelope(json: &str) -> Result<EventBridgeEvent, InvalidEvent> {
                 _ => "not of the type that EventBridge sends".to_owned(),
             },
         }
-    })
+    })?;
+    deserializer.end().map_err(|_| InvalidEvent::Malformed {
+        field: ".".to_owned(),
+        problem: "something follows the event, wanted is one event".to_owned(),
+    })?;
+    Ok(event)
 }
 
 fn text_field<'a>(detail: &'a Value, name: &str) -> Result<&'a str, InvalidEvent> {
@@ -262,6 +267,19 @@ mod tests {
         ] {
             let error = CommandChange::parse(json).unwrap_err();
             assert!(!error.to_string().contains("SECRET"), "{error}");
+        }
+    }
+
+    /// Found by `make fuzz`.
+    #[test]
+    fn an_event_that_something_follows_is_refused() {
+        let event = event(COMMAND_DETAIL_TYPE, &format!(r#"{{"command-id":"{ID}"}}"#));
+        assert!(CommandChange::parse(&format!("{event}\n")).is_ok());
+        for more in ["x", "{}", &event] {
+            assert_eq!(
+                problem(&format!("{event}{more}")),
+                "event field `.`: something follows the event, wanted is one event"
+            );
         }
     }
 
