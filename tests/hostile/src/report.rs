@@ -16,7 +16,7 @@ use crate::{TOKEN, parts};
 /// What the smallest report has at most, as documented.
 const SMALLEST_BYTES_MAX: usize = 1_500;
 /// The most nodes of an input, repeats included.
-const NODES_MAX: usize = 600;
+const NODES_MAX: usize = 100;
 /// How often a text of an input is repeated at most.
 const REPEATS_MAX: usize = 40;
 
