@@ -40,7 +40,7 @@ proptest! {
     }
 }
 
-/// Found by `make fuzz`: document name, status and details of the command were told in full.
+/// Found here: document name, status and details of the command were told in full.
 #[test]
 fn the_words_of_the_command_itself_are_bounded() {
     for unit in ["x", "\u{1}", "漢"] {
