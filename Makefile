@@ -70,6 +70,8 @@ chaos: binaries sandbox-venv ## Run executions under faults, kills and stops (CH
 lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licences and sources
 	$(call say,checking the format)
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+	@cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml > /dev/null
 	$(call say,running clippy)
 	cargo clippy --locked --workspace --all-targets --features tests/bench -- -D warnings
 	$(call say,checking the template)
