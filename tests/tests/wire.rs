@@ -1,16 +1,25 @@
 //! The SDK adapters against a loopback server that answers well, badly, late and not at all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
+use aws_smithy_http_client::tls::TrustStore;
 use callback::command::OnFailure;
 use callback::ports::{CallError, CallErrorKind, Delivery, INVOCATIONS_MAX};
 use callback::{CommandId, InstanceId, RunCommand, Status, StatusDetails, TaskToken, Tasks};
 use callback_aws::Clients;
-use callback_aws::clients::Patience;
+use callback_aws::clients::{Patience, http_client};
+use callback_aws::trust::AMAZON_ROOTS;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tests::aws_server::{AwsServer, Reply};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 const COMMAND_ID: &str = "0b8ef9e2-1b2c-4d3e-8f4a-5b6c7d8e9f00";
 const NODE: &str = "i-1234567890abcdef0";
@@ -26,8 +35,12 @@ fn token() -> TaskToken {
 
 /// Clients that talk to `endpoint_url` and lose their patience within a second.
 async fn clients(endpoint_url: String) -> Clients {
+    clients_that_trust(TrustStore::empty(), endpoint_url).await
+}
+
+async fn clients_that_trust(trust_store: TrustStore, endpoint_url: String) -> Clients {
     let config = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(callback_aws::clients::http_client())
+        .http_client(http_client(trust_store))
         .endpoint_url(endpoint_url)
         .region(Region::new("eu-central-1"))
         .test_credentials()
@@ -414,4 +427,43 @@ async fn a_warm_up_without_an_answer_ends_in_time() {
     // Nobody listens there.
     drop(server);
     clients.warm_up().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_answered_with_a_server_error_is_not_used_again() {
+    let (server, clients) = server_and_clients().await;
+    server.script("ListCommands", [Reply::Raw(503, ""), Reply::Answer(json!({}))]);
+    assert!(clients.ssm.command(&id()).await.unwrap().is_none());
+    assert_eq!(server.connections(), 2);
+}
+
+#[rstest]
+#[case::of_amazon(false)]
+#[case::of_the_store(true)]
+#[tokio::test]
+async fn a_server_is_trusted_if_its_authority_is(#[case] is_trusted: bool) {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint_url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let accepted = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        acceptor.accept(stream).await.is_ok()
+    });
+
+    let roots = if is_trusted { cert.pem() } else { AMAZON_ROOTS.to_owned() };
+    let trust_store = TrustStore::empty().with_pem_certificate(roots);
+    let clients = clients_that_trust(trust_store, endpoint_url).await;
+    // Where TLS comes about, the server closes the connection and listens no more.
+    let error = clients.ssm.command(&id()).await.unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::Transient);
+    assert_eq!(accepted.await.unwrap(), is_trusted);
 }

@@ -1,13 +1,17 @@
 //! The SDK clients and their settings.
 
+use std::env;
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_ssm::config::SharedHttpClient;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
+use crate::trust::trust_store;
 use crate::{Ssm, StepFunctions};
 
 /// How long a client waits, and how often it tries.
@@ -39,10 +43,12 @@ impl Default for Patience {
     }
 }
 
-/// The HTTP client under both: TLS by rustls with the roots of the system.
-pub fn http_client() -> SharedHttpClient {
+/// The HTTP client under both: TLS by rustls, for servers that this store trusts.
+pub fn http_client(trust_store: TrustStore) -> SharedHttpClient {
+    let tls = TlsContext::builder().with_trust_store(trust_store).build();
     aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls.expect("a trust store is all it needs"))
         .build_https()
 }
 
@@ -60,9 +66,13 @@ impl Clients {
     /// and its forms per service, and the credentials of the environment, a profile, a web
     /// identity, a container or an instance. No request is sent.
     pub async fn from_environment() -> Self {
-        let config =
-            aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
-        Self::new(&config, &Patience::default())
+        let http_client = http_client(trust_store());
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
+        // So it is on Lambda. To build what looks for credentials elsewhere would take time.
+        if env::var_os("AWS_ACCESS_KEY_ID").is_some() {
+            loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
+        }
+        Self::new(&loader.load().await, &Patience::default())
     }
 
     /// Makes the clients from an SDK configuration, with these timeouts and retries.

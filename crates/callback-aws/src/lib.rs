@@ -4,6 +4,7 @@
 //! - [`run_command`]: [`callback::RunCommand`] over SSM.
 //! - [`tasks`]: [`callback::Tasks`] over Step Functions.
 //! - [`call_error`]: sorts what a call failed with, by error code.
+//! - [`trust`]: which certificate authorities are trusted.
 //! - [`warm_up`]: opens connections while the function starts.
 //!
 //! The SDK retries; nothing here does. Every list is read with a bound.
@@ -12,6 +13,7 @@ pub mod call_error;
 pub mod clients;
 pub mod run_command;
 pub mod tasks;
+pub mod trust;
 pub mod warm_up;
 
 pub use clients::Clients;
