@@ -129,7 +129,7 @@ def package(directory, name, architecture):
     entry.compress_type = zipfile.ZIP_DEFLATED
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr(entry, program)
+        archive.writestr(entry, program, compresslevel=9)
     return content.getvalue()
 
 

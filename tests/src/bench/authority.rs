@@ -1,10 +1,15 @@
-//! A certificate authority that lives as long as the run. The functions trust it by ordinary
-//! means: a file of roots, which holds those of the system, too, as on Lambda.
+//! A certificate authority that lives as long as the run. The functions trust it by ordinary means:
+//! a file of roots.
+//!
+//! Each function reads the roots that it would read on Lambda, and that one: ours those of Amazon,
+//! Python those that come with botocore.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
+use callback_aws::trust::AMAZON_ROOTS;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -13,29 +18,28 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::Result;
 
-/// Where systems keep their roots, in one file.
-const SYSTEM_ROOTS: [&str; 4] = [
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-];
+/// Prints the path of the roots that botocore reads.
+const BOTOCORE_ROOTS: &str =
+    "from botocore.httpsession import get_cert_path as path; print(path(True))";
 /// The name in the servers' certificate.
 pub const SERVER_NAME: &str = "localhost";
 
 /// The authority, and a server certificate of it.
 pub struct Authority {
-    /// A file of the system's roots and this one.
+    /// A file of Amazon's roots and this one.
     pub roots: PathBuf,
-    /// How many roots of the system there are.
-    pub system_roots: usize,
+    /// A file of botocore's roots and this one.
+    pub python_roots: PathBuf,
+    /// How many roots come with botocore.
+    pub botocore_roots: usize,
     /// Ends TLS on the side of the server.
     pub acceptor: TlsAcceptor,
 }
 
 impl Authority {
-    /// Makes an authority (ECDSA P-256), and writes its roots into this directory.
-    pub fn create(directory: &Path) -> Result<Self> {
+    /// Makes an authority (ECDSA P-256), and writes its roots into this directory. `python` has
+    /// botocore.
+    pub fn create(directory: &Path, python: &Path) -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut parameters = CertificateParams::new(Vec::new())?;
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -58,14 +62,23 @@ impl Authority {
         // What the endpoints of these services speak.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
 
-        let system = SYSTEM_ROOTS.iter().find_map(|path| fs::read_to_string(path).ok());
-        let system = system.unwrap_or_default();
-        let roots = directory.join("roots.pem");
-        fs::write(&roots, format!("{system}\n{}", root.pem()))?;
+        let botocore = botocore_roots(python)?;
+        let (roots, python_roots) = (directory.join("roots.pem"), directory.join("python.pem"));
+        fs::write(&roots, format!("{AMAZON_ROOTS}\n{}", root.pem()))?;
+        fs::write(&python_roots, format!("{botocore}\n{}", root.pem()))?;
         Ok(Self {
             roots,
-            system_roots: system.matches("BEGIN CERTIFICATE").count(),
+            python_roots,
+            botocore_roots: botocore.matches("BEGIN CERTIFICATE").count(),
             acceptor: TlsAcceptor::from(Arc::new(config)),
         })
     }
+}
+
+/// The roots that botocore reads, as PEM.
+fn botocore_roots(python: &Path) -> Result<String> {
+    let printed = Command::new(python).args(["-c", BOTOCORE_ROOTS]).output()?;
+    let path = String::from_utf8(printed.stdout)?;
+    let roots = fs::read_to_string(path.trim());
+    roots.map_err(|error| format!("botocore of {} has no roots: {error}", python.display()).into())
 }

@@ -77,7 +77,6 @@ impl Function {
         let api = RuntimeApi::start().await?;
         let log = setting.directory.join(format!("{}.log", program.name));
         let log = OpenOptions::new().create(true).append(true).open(log)?;
-        let roots = setting.authority.roots.display().to_string();
         let share = match cpu {
             Cpu::Whole => None,
             Cpu::Share(controller, memory_mb) => Some((controller.group()?, memory_mb)),
@@ -102,8 +101,6 @@ impl Function {
                 ("AWS_SESSION_TOKEN", "measured"),
                 ("AWS_ENDPOINT_URL_SSM", &aws.ssm_url),
                 ("AWS_ENDPOINT_URL_SFN", &aws.step_functions_url),
-                ("SSL_CERT_FILE", &roots),
-                ("AWS_CA_BUNDLE", &roots),
                 ("TZ", ":UTC"),
                 ("LANG", "en_US.UTF-8"),
             ])

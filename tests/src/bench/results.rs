@@ -53,8 +53,8 @@ pub struct Machine {
     pub load_at_start: String,
     /// How long an endpoint waits before it answers a call.
     pub latency_ms: u64,
-    /// How many roots the functions trust, besides the one of the run.
-    pub system_roots: usize,
+    /// How many roots Python reads, besides the one of the run.
+    pub botocore_roots: usize,
     /// Whether everything was done as often as in a full run.
     pub is_full_run: bool,
     /// Why CPU could not be limited, if it could not.
@@ -88,7 +88,7 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             load_at_start: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
             latency_ms: u64::try_from(setting.latency.as_millis()).unwrap_or(u64::MAX),
-            system_roots: setting.authority.system_roots,
+            botocore_roots: setting.authority.botocore_roots,
             is_full_run: setting.mode == Mode::Full,
             no_cpu_share: setting.controller.as_ref().err().cloned(),
         }
@@ -100,7 +100,9 @@ pub fn sizes(setting: &Setting) -> Result<Vec<Size>> {
     let programs = [&setting.relay, &setting.sweep, &setting.nothing];
     let size = |path: &Path| -> Result<_> {
         let mut archive = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
-        archive.start_file("bootstrap", zip::write::SimpleFileOptions::default())?;
+        // As `make deploy` packs it.
+        let options = zip::write::SimpleFileOptions::default().compression_level(Some(9));
+        archive.start_file("bootstrap", options)?;
         let file_bytes = io::copy(&mut File::open(path)?, &mut archive)?;
         let zip_bytes = u64::try_from(archive.finish()?.into_inner().len())?;
         Ok((file_bytes, zip_bytes))
@@ -277,8 +279,9 @@ impl Machine {
             format!("{date}: {processor}, {cores} cores, Linux {kernel}, load {load_at_start}");
         let _ = writeln!(
             text,
-            ". AWS endpoints on loopback over TLS, {} ms per call; {} roots and one more.",
-            self.latency_ms, self.system_roots
+            ". AWS endpoints on loopback over TLS, {} ms per call. Roots: that of the run, and \
+             beside it ours read Amazon's 5, Python botocore's {}, as on Lambda.",
+            self.latency_ms, self.botocore_roots
         );
         if let Some(problem) = &self.no_cpu_share {
             let _ = writeln!(text, "The CPU could not be limited here: {problem}.");

@@ -102,16 +102,17 @@ impl Setting {
             format!("{}: {error}: `make bench` builds the functions", options.functions.display())
         })?;
         let latency = Duration::from_millis(options.latency_ms);
+        let authority = Authority::create(&directory, &options.python)?;
         Ok(Self {
             mode: options.mode,
             only: options.only,
             latency,
-            relay: own("relay", &functions, &directory),
-            sweep: own("sweep", &functions, &directory),
-            nothing: own("nothing", &functions, &directory),
-            python: python(&options.python, &directory)?,
+            relay: own("relay", &functions, &directory, &authority),
+            sweep: own("sweep", &functions, &directory, &authority),
+            nothing: own("nothing", &functions, &directory, &authority),
+            python: python(&options.python, &directory, &authority)?,
             functions,
-            authority: Authority::create(&directory)?,
+            authority,
             chart: options.chart.unwrap_or_else(|| directory.join("results.svg")),
             directory,
             controller: Controller::find().map_err(|error| error.to_string()),
@@ -154,7 +155,7 @@ pub fn bytes(value: &Value) -> Bytes {
     Bytes::from(value.to_string())
 }
 
-fn own(name: &'static str, functions: &Path, directory: &Path) -> Program {
+fn own(name: &'static str, functions: &Path, directory: &Path, authority: &Authority) -> Program {
     Program {
         name,
         path: functions.join(name),
@@ -162,12 +163,13 @@ fn own(name: &'static str, functions: &Path, directory: &Path) -> Program {
         environment: vec![
             ("DOCUMENT_NAMES", DOCUMENT_NAME.to_owned()),
             ("SWEEP_INTERVAL_SECONDS", "60".to_owned()),
+            ("SSL_CERT_FILE", authority.roots.display().to_string()),
         ],
         directory: directory.to_owned(),
     }
 }
 
-fn python(python: &Path, directory: &Path) -> Result<Program> {
+fn python(python: &Path, directory: &Path, authority: &Authority) -> Result<Program> {
     // Beside the results, so that Python's compiled files are, too.
     let code = directory.join("python");
     fs::create_dir_all(&code)?;
@@ -178,7 +180,10 @@ fn python(python: &Path, directory: &Path) -> Result<Program> {
         // A link to the Python of the system: to follow it would leave the environment.
         path: std::path::absolute(python)?,
         arguments: ["-m", "awslambdaric", "relay.handler"].map(str::to_owned).into(),
-        environment: vec![("_HANDLER", "relay.handler".to_owned())],
+        environment: vec![
+            ("_HANDLER", "relay.handler".to_owned()),
+            ("AWS_CA_BUNDLE", authority.python_roots.display().to_string()),
+        ],
         directory: code,
     })
 }
