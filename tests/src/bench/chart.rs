@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::results::{Results, number};
+use super::results::{Results, nodes, number};
 
 const WIDTH: f64 = 760.0;
 /// Where bars begin, and how long the longest one is.
@@ -57,7 +57,7 @@ fn panels(results: &Results) -> Vec<Panel> {
     });
     let warm = |value: fn(&super::warm::Warm) -> f64| {
         let bars = results.warm.iter().map(|warm| Bar {
-            label: format!("{}, {} nodes", warm.function, warm.nodes),
+            label: format!("{}, {}", warm.function, nodes(warm.nodes)),
             value: value(warm),
             is_ours: is_ours(warm.function),
         });

@@ -324,3 +324,8 @@ pub fn megabytes(bytes: u64) -> String {
     let kilobytes = u32::try_from(bytes / 1_000).unwrap_or(u32::MAX);
     format!("{:.1}", f64::from(kilobytes) / 1e3)
 }
+
+/// A number of nodes.
+pub fn nodes(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "node" } else { "nodes" })
+}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::cold::ColdStart;
-use super::results::{Results, megabytes, number};
+use super::results::{Results, megabytes, nodes, number};
 use super::sweeps::Sweep;
 use super::warm::Warm;
 
@@ -112,20 +112,20 @@ fn cold(results: &Results) -> Option<[Target; 4]> {
 }
 
 fn warm(ours: &Warm, python: &Warm) -> Vec<Target> {
-    let nodes = ours.nodes;
+    let nodes = nodes(ours.nodes);
     // Memory is counted in bytes, far below 2^52.
     #[allow(clippy::cast_precision_loss)]
     let memory = ours.memory_max_bytes as f64 / python.memory_max_bytes as f64;
     let mut targets = vec![
         at_most(
-            format!("CPU per event, {nodes} nodes, of Python's"),
+            format!("CPU per event, {nodes}, of Python's"),
             ours.cpu_ms / python.cpu_ms,
             1.0 / 6.0,
             "",
         ),
-        at_most(format!("peak memory, {nodes} nodes, of Python's"), memory, 0.25, ""),
+        at_most(format!("peak memory, {nodes}, of Python's"), memory, 0.25, ""),
     ];
-    if nodes == 1 {
+    if ours.nodes == 1 {
         let row = u32::try_from(ours.calls_in_a_row).unwrap_or(u32::MAX);
         targets.push(at_most("AWS calls for one node", ours.calls, 3.0, "calls"));
         targets.push(at_most("of them one after the other", f64::from(row), 2.0, "calls"));
