@@ -46,7 +46,7 @@ help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  %-9s %s\n' "$$target" "$$text"; done
 
 .PHONY: demo
-demo: binaries sandbox-venv ## Run four commands through state machines, and show what comes of them
+demo: binaries sandbox-venv ## Run scripts through state machines, and show what comes of them
 	$(call say,running the demo)
 	@$(SANDBOX) demo --python $(PYTHON) $(ARGS)
 

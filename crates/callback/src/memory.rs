@@ -56,8 +56,8 @@ impl Memory {
         self.is_whole = true;
         let seen_before = std::mem::replace(&mut self.executing, executing);
         for (id, token) in seen_before {
-            if self.ended.len() < REMEMBERED_MAX && !self.executing.contains_key(&id) {
-                self.ended.insert(id, token);
+            if !self.executing.contains_key(&id) {
+                remember(&mut self.ended, id, token);
             }
         }
     }
@@ -68,9 +68,7 @@ impl Memory {
         let executing = self.take_ended(seen);
         self.is_whole = false;
         for (id, token) in executing {
-            if self.executing.len() < REMEMBERED_MAX {
-                self.executing.insert(id, token);
-            }
+            remember(&mut self.executing, id, token);
         }
     }
 
@@ -78,15 +76,24 @@ impl Memory {
     fn take_ended(&mut self, seen: Seen) -> BTreeMap<CommandId, TaskToken> {
         let Seen { executing, undecided, no_more } = seen;
         for (id, token) in undecided {
-            if self.ended.len() < REMEMBERED_MAX {
-                self.ended.insert(id, token);
-            }
+            remember(&mut self.ended, id, token);
         }
         for id in no_more {
             self.ended.remove(&id);
         }
         self.ended.retain(|id, _| !executing.contains_key(id));
         executing
+    }
+}
+
+/// Takes a command down, if there is still room.
+pub(crate) fn remember(
+    commands: &mut BTreeMap<CommandId, TaskToken>,
+    id: CommandId,
+    token: TaskToken,
+) {
+    if commands.len() < REMEMBERED_MAX {
+        commands.insert(id, token);
     }
 }
 

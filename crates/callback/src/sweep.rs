@@ -52,7 +52,6 @@
 //! is looked at from its newest command on, again and again. So sweeps that are truncated for long
 //! need more time or memory.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -66,7 +65,7 @@ use tracing::{info, warn};
 use crate::chain::chain;
 use crate::command::{Command, OnAbandon, Status};
 use crate::id::CommandId;
-use crate::memory::{Memory, REMEMBERED_MAX, Seen};
+use crate::memory::{Memory, REMEMBERED_MAX, Seen, remember};
 use crate::ports::{CallError, CommandSlice, PageToken, Pulse, RunCommand, Stage, Tasks};
 use crate::settle::{Hint, Outcome, settle};
 use crate::token::TaskToken;
@@ -291,11 +290,11 @@ impl Tally {
         self.count(|report| report.failed += 1);
     }
 
-    fn is_executing(&self, id: &CommandId, token: &TaskToken) {
+    fn is_executing(&self, id: CommandId, token: TaskToken) {
         self.change(|Counts { seen, .. }| remember(&mut seen.executing, id, token));
     }
 
-    fn is_undecided(&self, id: &CommandId, token: &TaskToken) {
+    fn is_undecided(&self, id: CommandId, token: TaskToken) {
         self.change(|Counts { seen, .. }| remember(&mut seen.undecided, id, token));
     }
 
@@ -305,12 +304,6 @@ impl Tally {
 
     fn into_counts(self) -> Counts {
         self.counts.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn remember(commands: &mut BTreeMap<CommandId, TaskToken>, id: &CommandId, token: &TaskToken) {
-    if commands.len() < REMEMBERED_MAX {
-        commands.insert(id.clone(), token.clone());
     }
 }
 
@@ -393,12 +386,12 @@ async fn look_after(
     tally.count(|report| report.executing += u64::from(is_executing));
     match pulse(tasks, &id, &token, tally).await {
         // A call that failed says nothing, and the command still executes.
-        Some(Pulse::Alive) | None if is_executing => tally.is_executing(&id, &token),
+        Some(Pulse::Alive) | None if is_executing => tally.is_executing(id, token),
         Some(Pulse::Alive) => {
             let is_overdue = slice.age >= OVERDUE_AGE && last.had_ended(&id);
             let hint = if is_overdue { Hint::Overdue } else { Hint::Ended };
             if recover(run_command, tasks, &id, hint, tally).await.is_none() {
-                tally.is_undecided(&id, &token);
+                tally.is_undecided(id, token);
             }
         }
         Some(Pulse::Closed) => {
@@ -406,7 +399,7 @@ async fn look_after(
                 cancel(run_command, &id, tally).await;
             }
         }
-        None => tally.is_undecided(&id, &token),
+        None => tally.is_undecided(id, token),
         // A wrong cancel is worse than a late one: this is not known to be an abandoned command.
         Some(Pulse::Rejected) => {}
     }
@@ -424,7 +417,7 @@ async fn look_back(
     match pulse(tasks, id, token, tally).await {
         Some(Pulse::Alive) => match recover(run_command, tasks, id, Hint::Changed, tally).await {
             // It was not in a list where it belongs, and that is all.
-            Some(Outcome::Running) => tally.is_executing(id, token),
+            Some(Outcome::Running) => tally.is_executing(id.clone(), token.clone()),
             Some(_) => tally.needs_no_more(id),
             None => {}
         },
