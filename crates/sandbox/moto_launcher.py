@@ -1,21 +1,26 @@
 """Starts moto, the part of the sandbox that is not its own, with its known quirks corrected.
 
-    MOTO_PORT=5000 python moto_launcher.py --port 5001
+    MOTO_PORT=5000 SANDBOX_SECRET=word AWS_ACCESS_KEY_ID=… python moto_launcher.py --port 5001
 
-MOTO_PORT is the port of the sandbox, so that state machines call every service through it.
+MOTO_PORT is the port of the sandbox, so that state machines call every service through it; the
+access key is what they sign with. Requests are answered that carry the secret, and no others. It
+ends when its stdin does, so that it does not outlive the sandbox.
 Each function `correct_...` says what AWS does. `moto_quirks_test.py` shows that moto by itself
 still does otherwise: when one of its tests fails, that correction has become superfluous.
 """
 
 import argparse
 import datetime
+import hmac
 import json
 import os
 import queue
 import sys
 import threading
+import types
 import uuid
 
+import boto3
 import moto.server
 from jsonata import Jsonata
 from moto.awslambda.models import EventInvokeConfig, LambdaBackend, LambdaFunction
@@ -300,6 +305,17 @@ def correct_sizes():
         module.is_within_size_quota = is_within_size_quota
 
 
+def sign_with_the_key_of_the_run():
+    """AWS: state machines call with credentials that AWS takes. Moto's have a key of nobody."""
+    make_client = boto3.client
+
+    def client(*args, aws_access_key_id, aws_secret_access_key, **kwargs):
+        # Those of the environment are taken where none are given.
+        return make_client(*args, **kwargs)
+
+    boto_client.boto3 = types.SimpleNamespace(client=client)
+
+
 def correct_sdk_tasks():
     """AWS: errors of Systems Manager are called `Ssm.`, not `ssm.`. And clients are made one at a time
     and kept: boto3's default session may not be used by several threads at once."""
@@ -561,21 +577,23 @@ def correct_code_location():
 
     def get_code_with_location(self):
         response = get_code(self)
-        location = f"http://127.0.0.1:{os.environ['MOTO_PORT']}/moto-api/lambda-code"
+        location = f"http://127.0.0.1:{os.environ['MOTO_PORT']}/lambda-code"
+        key = os.environ["AWS_ACCESS_KEY_ID"]
         if getattr(self, "code_bytes", None) is not None:
+            signed = f"X-Amz-Credential={key}/20200101/{self.region}/s3/aws4_request"
             response["Code"] = {
-                "Location": f"{location}/{self.account_id}/{self.region}/{self.function_name}",
+                "Location": f"{location}/{self.region}/{self.function_name}?{signed}",
                 "RepositoryType": "S3",
             }
         return response
 
     def serve_code(request, full_url, headers):
-        account, region, name = request.path.split("/")[-3:]
-        function = lambda_backend(account, region).get_function(name)
+        region, name = request.path.split("/")[-2:]
+        function = lambda_backend(DEFAULT_ACCOUNT_ID, region).get_function(name)
         return 200, {"content-type": "application/zip"}, function.code_bytes
 
     LambdaFunction.get_code = get_code_with_location
-    names = "(?P<account>[^/]+)/(?P<region>[^/]+)/(?P<name>[^/]+)"
+    names = "(?P<region>[^/]+)/(?P<name>[^/]+)"
     moto_api_urls.url_paths["{0}/moto-api/lambda-code/" + names + "$"] = serve_code
 
 
@@ -649,7 +667,44 @@ def serve_authorization():
     moto_api_urls.url_paths["{0}/moto-api/authorize$"] = authorize
 
 
+# --- The sandbox ----------------------------------------------------------------------------------
+
+class Door:
+    """Answers requests that carry the sandbox's secret, and no others."""
+
+    def __init__(self, application, secret):
+        self.application, self.secret = application, secret.encode()
+
+    def __call__(self, environ, start_response):
+        given = environ.pop("HTTP_X_SANDBOX_SECRET", "")
+        if hmac.compare_digest(given.encode(), self.secret):
+            return self.application(environ, start_response)
+        start_response("403 Forbidden", [("content-type", "text/plain")])
+        return [b"expected the secret of the sandbox\n"]
+
+
+def close_door(secret):
+    application = moto.server.DomainDispatcherApplication
+    moto.server.DomainDispatcherApplication = lambda create_app: Door(application(create_app), secret)
+
+
+def close_moto_api():
+    """What moto can be told about itself: nothing, but what the sandbox asks."""
+    moto_api_urls.url_paths.clear()
+
+
+def end_with_stdin():
+    """Ends the process when whoever started it does, however that ends."""
+
+    def wait():
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def correct_all():
+    close_moto_api()
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
     correct_callbacks()
@@ -658,6 +713,7 @@ def correct_all():
     correct_state_machines_of_stacks()
     correct_jsonata()
     correct_sizes()
+    sign_with_the_key_of_the_run()
     emit_execution_status_events(correct_sdk_tasks())
     correct_list_defaults()
     correct_parameters_of_stacks()
@@ -676,9 +732,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", required=True, help="the port moto listens on, on 127.0.0.1")
     arguments = parser.parse_args()
-    if "MOTO_PORT" not in os.environ:
-        parser.error("MOTO_PORT, the port of the sandbox, is not set")
+    for name in ("MOTO_PORT", "SANDBOX_SECRET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        if name not in os.environ:
+            parser.error(f"{name} is not set")
     correct_all()
+    close_door(os.environ.pop("SANDBOX_SECRET"))
+    end_with_stdin()
     moto.server.main(["-H", "127.0.0.1", "-p", arguments.port])
 
 

@@ -2,11 +2,7 @@
 
 use axum::http::{HeaderMap, Method, Uri, header};
 
-/// What the start of a function's access key id says, so that its calls can be told from others.
-pub const FUNCTION_KEY_PREFIX: &str = "ASIASANDBOX";
-
-/// The access key id of the calls that runbooks make.
-pub const AUTOMATION_KEY: &str = "ASIAAUTOMATION";
+use crate::credentials::{is_of_function, named_caller};
 
 /// A call of an AWS API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +11,16 @@ pub struct ApiCall {
     pub service: String,
     /// The operation's name, or method and path where the protocol has none.
     pub operation: String,
-    /// Who calls.
+    /// Whose key signed it.
     pub access_key_id: Option<String>,
+    /// Which function calls, or that Automation does, where these sign with the key of the run.
+    pub caller: Option<String>,
 }
 
 impl ApiCall {
     /// Reads what a request says about itself.
     pub fn of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> ApiCall {
-        let credential = credential(headers);
+        let credential = credential(headers, uri);
         let target = text(headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
         let operation = match target {
             Some((_, operation)) => operation.to_owned(),
@@ -36,13 +34,23 @@ impl ApiCall {
             (None, Some((api, _))) => service_of_target(api).to_owned(),
             (None, None) => String::new(),
         };
-        ApiCall { service, operation, access_key_id: credential.access_key_id.map(str::to_owned) }
+        ApiCall {
+            service,
+            operation,
+            access_key_id: credential.access_key_id.map(str::to_owned),
+            caller: text(headers, "x-amz-security-token").and_then(named_caller).map(str::to_owned),
+        }
     }
 
     /// Whether one of the sandbox's functions calls.
     pub fn is_of_function(&self) -> bool {
-        self.access_key_id.as_deref().is_some_and(|key| key.starts_with(FUNCTION_KEY_PREFIX))
+        self.caller.as_deref().is_some_and(is_of_function)
     }
+}
+
+/// The access key id that a request is signed with, in its headers or, presigned, in its URL.
+pub fn access_key_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    credential(headers, uri).access_key_id.map(str::to_owned)
 }
 
 #[derive(Default)]
@@ -51,15 +59,21 @@ struct Credential<'a> {
     service: Option<&'a str>,
 }
 
-/// `AWS4-HMAC-SHA256 Credential=AKIA…/20261122/us-east-1/ssm/aws4_request, SignedHeaders=…`
-fn credential(headers: &HeaderMap) -> Credential<'_> {
-    let Some((_, scope)) = text(headers, header::AUTHORIZATION.as_str())
+/// `AWS4-HMAC-SHA256 Credential=AKIA…/20261122/us-east-1/ssm/aws4_request, SignedHeaders=…`, or
+/// `X-Amz-Credential=AKIA…%2F20261122%2F…` in the query.
+fn credential<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Credential<'a> {
+    if let Some((_, scope)) = text(headers, header::AUTHORIZATION.as_str())
         .and_then(|authorization| authorization.split_once("Credential="))
-    else {
+    {
+        let mut parts = scope.split(',').next().unwrap_or_default().trim().split('/');
+        return Credential { access_key_id: parts.next(), service: parts.nth(2) };
+    }
+    let mut query = uri.query().unwrap_or_default().split('&');
+    let Some(scope) = query.find_map(|pair| pair.strip_prefix("X-Amz-Credential=")) else {
         return Credential::default();
     };
-    let scope = scope.split(',').next().unwrap_or_default();
-    let mut parts = scope.trim().split('/');
+    // A slash may or may not be escaped in a query.
+    let mut parts = scope.split(['/', '%']).map(|part| part.strip_prefix("2F").unwrap_or(part));
     Credential { access_key_id: parts.next(), service: parts.nth(2) }
 }
 
@@ -93,6 +107,8 @@ mod tests {
 
     use super::ApiCall;
 
+    const TOKEN: axum::http::HeaderName =
+        axum::http::HeaderName::from_static("x-amz-security-token");
     const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261122/us-east-1/SERVICE/aws4_request, SignedHeaders=host, Signature=0";
 
     fn check(headers: &[(&'static str, &str)], body: &str, service: &str, operation: &str) {
@@ -146,5 +162,30 @@ mod tests {
     fn an_unsigned_request_has_neither_service_nor_caller() {
         check(&[], "", "", "PUT /bucket/key");
         check(&[("authorization", "Credential=")], "", "", "PUT /bucket/key");
+    }
+
+    #[test]
+    fn a_presigned_request_has_a_caller() {
+        for slash in ["/", "%2F"] {
+            let scope = ["AKIAEXAMPLE", "20261122", "us-east-1", "s3", "aws4_request"].join(slash);
+            let uri: Uri = format!("/bucket/key?x=1&X-Amz-Credential={scope}&X-Amz-Date=x")
+                .parse()
+                .expect("a URI");
+            let call = ApiCall::of(&Method::GET, &uri, &HeaderMap::new(), b"");
+            assert_eq!(call.access_key_id.as_deref(), Some("AKIAEXAMPLE"));
+            assert_eq!(call.service, "s3");
+        }
+    }
+
+    #[test]
+    fn a_function_is_told_by_its_session_token_and_any_other_token_is_kept_back() {
+        let caller = |token: &str| {
+            let headers = HeaderMap::from_iter([(TOKEN, token.parse().expect("a header value"))]);
+            let call = ApiCall::of(&Method::POST, &Uri::from_static("/"), &headers, b"");
+            (call.is_of_function(), call.caller)
+        };
+        assert_eq!(caller("function:relay"), (true, Some("function:relay".to_owned())));
+        assert_eq!(caller("automation"), (false, Some("automation".to_owned())));
+        assert_eq!(caller("a secret"), (false, None));
     }
 }

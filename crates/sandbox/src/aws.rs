@@ -3,11 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::body::Bytes;
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, HeaderName, HeaderValue},
+};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
-use crate::roles::Credentials;
+use crate::credentials::Credentials;
 
 const TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -88,34 +91,62 @@ pub struct Client {
     session_token: Option<Arc<str>>,
 }
 
+/// The header that opens the door of moto, and its secret.
+const DOOR_HEADER: HeaderName = HeaderName::from_static("x-sandbox-secret");
+
 impl Client {
-    /// A client of this endpoint, such as `http://127.0.0.1:5001`.
-    pub fn new(base: &str, region: &str) -> Result<Client, reqwest::Error> {
+    /// A client of this endpoint, such as `http://127.0.0.1:5000`, with these credentials.
+    pub fn new(
+        base: &str,
+        region: &str,
+        credentials: &Credentials,
+    ) -> Result<Client, reqwest::Error> {
+        Client::with_headers(base, region, credentials, HeaderMap::new())
+    }
+
+    /// A client of moto, which lets in who knows this secret.
+    pub fn of_moto(
+        base: &str,
+        region: &str,
+        credentials: &Credentials,
+        secret: &str,
+    ) -> Result<Client, reqwest::Error> {
+        let mut headers = HeaderMap::new();
+        // A secret that is no header value is one that nobody has made here.
+        headers.extend(HeaderValue::from_str(secret).ok().map(|secret| (DOOR_HEADER, secret)));
+        Client::with_headers(base, region, credentials, headers)
+    }
+
+    fn with_headers(
+        base: &str,
+        region: &str,
+        credentials: &Credentials,
+        headers: HeaderMap,
+    ) -> Result<Client, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
+            .default_headers(headers)
             .build()?;
-        Ok(Client {
+        let client = Client {
             http,
             base: base.into(),
             region: region.into(),
-            access_key_id: "sandbox".into(),
+            access_key_id: "".into(),
             session_token: None,
-        })
+        };
+        Ok(client.with_credentials(credentials))
     }
 
-    /// The same client, known to the called by this access key id.
-    #[must_use]
-    pub fn with_access_key_id(self, access_key_id: &str) -> Client {
-        Client { access_key_id: access_key_id.into(), ..self }
-    }
-
-    /// The same client under a role. Its requests are signed in shape only all the same.
+    /// The same client with other credentials. Its requests are signed in shape only all the same.
     #[must_use]
     pub fn with_credentials(self, credentials: &Credentials) -> Client {
-        let session_token = Some(credentials.session_token.as_str().into());
-        Client { session_token, ..self }.with_access_key_id(&credentials.access_key_id)
+        Client {
+            access_key_id: credentials.access_key_id.as_str().into(),
+            session_token: credentials.session_token.as_deref().map(Into::into),
+            ..self
+        }
     }
 
     /// The endpoint.
@@ -201,9 +232,9 @@ impl Client {
         send(&format!("PUT {path}"), request).await.map(|_| ())
     }
 
-    /// Fetches what a URL leads to.
-    pub async fn fetch(&self, url: &str) -> Result<Bytes, CallError> {
-        send(&format!("GET {url}"), self.http.get(url)).await
+    /// Fetches what a path leads to.
+    pub async fn fetch(&self, path: &str) -> Result<Bytes, CallError> {
+        send(&format!("GET {path}"), self.http.get(format!("{}{path}", self.base))).await
     }
 
     /// A request of this path, signed in shape for this service.

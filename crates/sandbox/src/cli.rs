@@ -22,9 +22,6 @@ pub enum Command {
     Up(Up),
     /// Run four commands through state machines, and show what comes of them.
     Demo(Options),
-    /// Wait until stdin closes, then end what the sandbox has left. Started by the sandbox itself.
-    #[command(hide = true)]
-    Guard(Guard),
 }
 
 /// `sandbox up`.
@@ -36,6 +33,9 @@ pub struct Up {
     /// How many managed nodes there are at first.
     #[arg(long, default_value_t = 3)]
     pub nodes: u16,
+    /// Where to write how to reach the sandbox, as lines for a shell; removed at its end.
+    #[arg(long, default_value = "target/sandbox.env")]
+    pub env_file: PathBuf,
     /// End when stdin closes, so that the sandbox does not outlive what started it.
     #[arg(long)]
     pub until_stdin_closes: bool,
@@ -82,17 +82,6 @@ pub struct Options {
     #[allow(missing_docs)]
     #[command(flatten)]
     pub faults: Faults,
-}
-
-/// `sandbox guard`.
-#[derive(Debug, Args)]
-pub struct Guard {
-    /// The value by which the sandbox's processes are found in their environment.
-    #[arg(long)]
-    pub mark: String,
-    /// A directory to remove in the end.
-    #[arg(long)]
-    pub remove: Option<PathBuf>,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

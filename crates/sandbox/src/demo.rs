@@ -21,6 +21,7 @@ use crate::{
     cli::Options,
     faults::Faults,
     sandbox::{NODE_TAG, Sandbox},
+    stop::StopSignal,
     up::{failed, runtime},
 };
 
@@ -33,26 +34,26 @@ const SWEEP_SECONDS: u64 = 2;
 const PID_FILE: &str = "stopped-execution.pid";
 
 /// Runs the demo; succeeds only if every case ended as it must.
-#[allow(clippy::needless_pass_by_value)] // It is all there is to do.
-pub fn run(mut options: Options) -> ExitCode {
+pub fn run(mut options: Options, mark: &str) -> ExitCode {
     options.schedule_seconds.get_or_insert(SWEEP_SECONDS);
-    match runtime().block_on(demo(&options)) {
+    match runtime().block_on(demo(&options, mark)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => failed(error.as_ref()),
     }
 }
 
-async fn demo(options: &Options) -> Result<bool, Box<dyn Error>> {
+async fn demo(options: &Options, mark: &str) -> Result<bool, Box<dyn Error>> {
     let begun = Instant::now();
+    let mut stop = StopSignal::listen()?;
     let progress = |step: &str| println!("▸ {step} …");
     let sandbox = tokio::select! {
-        sandbox = Sandbox::start(0, NODES, options, progress) => sandbox?,
-        _ = tokio::signal::ctrl_c() => return Ok(false),
+        sandbox = Sandbox::start(mark, 0, NODES, options, progress) => sandbox?,
+        () = stop.received() => return Ok(false),
     };
     let result = tokio::select! {
         result = run_cases(&sandbox, options) => result,
-        _ = tokio::signal::ctrl_c() => Ok(false),
+        () = stop.received() => Ok(false),
     };
     sandbox.stop().await;
     println!("{:.1} s, everything stopped", begun.elapsed().as_secs_f64());
@@ -60,7 +61,7 @@ async fn demo(options: &Options) -> Result<bool, Box<dyn Error>> {
 }
 
 async fn run_cases(sandbox: &Sandbox, options: &Options) -> Result<bool, Box<dyn Error>> {
-    let client = Client::new(sandbox.endpoint(), &options.region)?;
+    let client = Client::new(sandbox.endpoint(), &options.region, sandbox.credentials())?;
     let cases = cases(sandbox.nodes());
     println!("▸ running {} executions …\n", cases.len());
     let executions = cases.iter().map(|case| execute(&client, sandbox, case));

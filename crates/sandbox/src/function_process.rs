@@ -3,6 +3,8 @@
 //! The function's program is started as Lambda starts it: unmodified, with the variables of its
 //! configuration and those that Lambda sets. It asks for its next invocation, answers it, and asks
 //! again. A process works on one invocation at a time.
+//!
+//! Only the function's own process group is answered: nobody else on this machine takes its events.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,8 +19,9 @@ use std::{
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -27,11 +30,13 @@ use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     process::{Child, Command},
-    sync::{mpsc, oneshot, watch},
+    sync::{SetOnce, mpsc, oneshot, watch},
     task::JoinHandle,
     time::{sleep, timeout},
 };
 use uuid::Uuid;
+
+use crate::peer::Peer;
 
 /// Lambda gives a function this long to start.
 const INIT_MAX: Duration = Duration::from_secs(10);
@@ -112,6 +117,8 @@ struct RuntimeApi {
     current: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
     init: watch::Sender<Init>,
     function_arn: String,
+    /// The id of the function's process, which leads a group.
+    process: SetOnce<u32>,
 }
 
 impl FunctionProcess {
@@ -126,10 +133,14 @@ impl FunctionProcess {
             current: Mutex::new(None),
             init: init_sender,
             function_arn: program.function_arn.clone(),
+            process: SetOnce::new(),
         });
-        let server = tokio::spawn(axum::serve(listener, router(api)).into_future());
+        let service = router(Arc::clone(&api)).into_make_service_with_connect_info::<Peer>();
+        let server = tokio::spawn(axum::serve(listener, service).into_future());
         let log = OpenOptions::new().create(true).append(true).open(&program.log)?;
         let process = spawn(program, &address.to_string(), &log).await?;
+        // It has an id until somebody waits for it, and is set this once.
+        let _ = api.process.set(process.id().unwrap_or_default());
         Ok(FunctionProcess { process, server, work, init, timeout: program.timeout, usable: true })
     }
 
@@ -246,7 +257,21 @@ fn router(api: Arc<RuntimeApi>) -> Router {
         .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
         .route("/2018-06-01/runtime/init/error", post(init_error))
         .layer(DefaultBodyLimit::max(RESPONSE_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), own_process_only))
         .with_state(api)
+}
+
+async fn own_process_only(
+    State(api): State<Arc<RuntimeApi>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if peer.is_of_group(*api.process.wait().await) {
+        return next.run(request).await;
+    }
+    let message = "this Runtime API is only for the function that it was started for";
+    (StatusCode::FORBIDDEN, message).into_response()
 }
 
 async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {

@@ -1,8 +1,9 @@
 //! The endpoint: takes every request, and gives it to whoever answers it.
 //!
-//! Run Command, Automation, `PutEvents` and Lambda's `Invoke` are the sandbox's own; everything else
-//! is passed on to moto as it came. Each call is noted in `logs/calls.log`: service, operation, caller,
-//! status, and for one under a role, that role and what it was refused with.
+//! Who is let in is decided by the [`gate`](crate::gate), before anything else. Run Command,
+//! Automation, `PutEvents` and Lambda's `Invoke` are the sandbox's own; everything else is passed on
+//! to moto as it came. Each call is noted in `logs/calls.log`: service, operation, caller, status,
+//! and for one under a role, that role and what it was refused with.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,8 +25,9 @@ use crate::{
     aws::Client,
     delivery::event,
     faults::{CallFault, FaultPlan},
+    gate::Gate,
     journal::Journal,
-    lambda::{Admission, Invocation, InvokeError, Lambda},
+    lambda::{self, Admission, Invocation, InvokeError, Lambda},
     roles::{Caller, Holder, Roles},
     run_command::{ApiError, RunCommand},
 };
@@ -38,6 +40,8 @@ const JSON: &str = "application/x-amz-json-1.1";
 
 /// What the endpoint leads to.
 pub struct Gateway {
+    /// Who is let in.
+    pub gate: Gate,
     /// Run Command.
     pub run_command: RunCommand,
     /// Automation.
@@ -67,11 +71,14 @@ pub fn router(gateway: Gateway) -> Router {
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if let Err(reason) = gateway.gate.check(&parts.method, &parts.uri, &parts.headers) {
+        return kept_out(&parts, &reason);
+    }
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let call = ApiCall::of(&parts.method, &parts.uri, &parts.headers, &body);
-    let caller = gateway.roles.as_ref().and_then(|roles| roles.caller(&call));
+    let caller = call.access_key_id.as_deref().and_then(|id| gateway.roles.as_ref()?.caller(id));
     let refusal = gateway.refusal(caller.as_ref(), &call, &parts, &body).await;
     let refused = refusal.as_ref().map(|error| error.code.clone());
     let mut response = match (refusal, gateway.fault(&call, caller.as_ref())) {
@@ -82,7 +89,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     gateway.journal.record([
         ("service", call.service.into()),
         ("operation", call.operation.into()),
-        ("access_key_id", call.access_key_id.into()),
+        ("caller", call.caller.into()),
         ("role", caller.map(|caller| caller.role).into()),
         ("refused", refused.into()),
         ("status", response.status().as_u16().into()),
@@ -121,6 +128,9 @@ impl Gateway {
         }
         if target == "AWSEvents.PutEvents" {
             return self.put_events(&body);
+        }
+        if let Some(code) = function_code(parts) {
+            return self.code_of(code).await;
         }
         if let Some(function) = invoked_function(parts) {
             return self.invoke(&function, &parts.headers, body).await;
@@ -193,6 +203,13 @@ impl Gateway {
         }
     }
 
+    async fn code_of(&self, function: &str) -> Response {
+        match self.moto.fetch(&lambda::code_path(function)).await {
+            Ok(code) => ([(header::CONTENT_TYPE, "application/zip")], code).into_response(),
+            Err(_) => self.not_found(function),
+        }
+    }
+
     fn not_found(&self, function: &str) -> Response {
         let name = crate::lambda::function_name(function);
         let arn = format!("arn:aws:lambda:{}:{}:function:{name}", self.region, crate::ACCOUNT);
@@ -248,6 +265,18 @@ impl Gateway {
     }
 }
 
+/// The answer to who is not let in, in a form that clients of either protocol can read.
+fn kept_out(parts: &Parts, reason: &str) -> Response {
+    const CODE: &str = "AccessDeniedException";
+    let path = parts.uri.path();
+    if parts.headers.contains_key("x-amz-target") || path.starts_with("/2015-03-31/") {
+        return api_error(StatusCode::FORBIDDEN, CODE, reason);
+    }
+    // The reason is ours, and holds nothing that XML would have to escape.
+    let body = format!("<Error><Code>{CODE}</Code><Message>{reason}</Message></Error>");
+    (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
+}
+
 /// What belongs to one connection, and not to the request.
 const NOT_PASSED_ON: [HeaderName; 4] =
     [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::EXPECT];
@@ -257,6 +286,13 @@ fn invoked_function(parts: &Parts) -> Option<String> {
     let path = parts.uri.path().strip_prefix("/2015-03-31/functions/")?;
     let function = path.strip_suffix("/invocations")?;
     Some(function.replace("%3A", ":").replace("%3a", ":").replace("%24", "$"))
+}
+
+/// The function, `REGION/NAME`, in the location of its code that `GetFunction` gives.
+fn function_code(parts: &Parts) -> Option<&str> {
+    let function = parts.uri.path().strip_prefix("/lambda-code/")?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte);
+    function.bytes().all(is_plain).then_some(function)
 }
 
 fn json_answer(answer: Result<Value, ApiError>) -> Response {

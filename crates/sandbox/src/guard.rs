@@ -1,92 +1,199 @@
 //! Ends every process of a sandbox with it, also when the sandbox is killed.
 //!
-//! The sandbox marks its children by a variable in their environment, which their own children
-//! inherit, and starts one process more: the guard, which waits on a pipe from the sandbox. When
-//! the sandbox ends, however it ends, the pipe closes; the guard kills whatever carries the mark and
-//! removes the sandbox's temporary directory. An orderly end takes the same path.
+//! The program starts itself twice more. First it replaces itself by one with an environment of only
+//! what a sandbox needs, so that no secret of the owner's shell is in any process that a script
+//! can find above itself. This one, the guard, starts the sandbox and waits for its end. Then it
+//! kills what the sandbox has left, and removes its temporary directory and its environment file.
+//!
+//! What is left is found in two ways. The guard and the sandbox adopt the orphans among their
+//! descendants (Linux, `PR_SET_CHILD_SUBREAPER`), so a process that has left its session and dropped
+//! its environment still descends from them. And every process that the sandbox starts is marked by
+//! a variable in its environment, which its own children inherit. When the guard is killed, the
+//! sandbox ends in order and does the guard's work. Only when both are killed at once may a script
+//! live on.
 //!
 //! Processes are found in `/proc`, so on Linux only; elsewhere an orderly end still stops them.
 
 use std::{
-    fs, io,
-    io::Read,
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    collections::HashMap,
+    env, fs, io,
+    os::unix::process::{CommandExt, parent_id},
+    path::{Path, PathBuf},
+    process::{self, ExitCode, ExitStatus},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
+use tokio::process::{Child, Command};
+use uuid::Uuid;
 
-use crate::cli;
+use crate::stop::StopSignal;
 
 /// The variable that marks the processes of a sandbox.
 pub const MARK_VARIABLE: &str = "RUN_COMMAND_RELAY_SANDBOX";
+/// The variable by which the guard knows itself, and by which the sandbox knows its guard.
+const GUARD_VARIABLE: &str = "RUN_COMMAND_RELAY_SANDBOX_GUARD";
+/// What a sandbox needs of the environment of its owner.
+const KEPT_VARIABLES: [&str; 4] = ["PATH", "SANDBOX_PYTHON", "TMPDIR", "RUST_BACKTRACE"];
 
 /// Processes that fork while they are killed are found in a later pass.
 const PASSES_MAX: u32 = 100;
 const PASS_PAUSE: Duration = Duration::from_millis(20);
-/// How long an orderly end waits for the guard.
-const FINISH_MAX: Duration = Duration::from_secs(10);
+/// How long a sandbox that was asked to end may take, before it is killed.
+const STOP_MAX: Duration = Duration::from_secs(30);
 
-/// The sandbox's side: a running guard.
+/// What a sandbox leaves behind, besides processes.
 #[derive(Debug)]
-pub struct Guard {
-    process: Child,
-    pipe: Option<ChildStdin>,
+pub struct Remains {
+    /// Whether its directory is the temporary one.
+    pub is_temporary: bool,
+    /// The file that says how to reach it.
+    pub env_file: Option<PathBuf>,
 }
 
-impl Guard {
-    /// Starts a guard over all processes with this mark; it removes `remove` in the end.
-    pub fn start(mark: &str, remove: Option<&Path>) -> io::Result<Guard> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["guard", "--mark", mark]);
-        if let Some(directory) = remove {
-            command.arg("--remove").arg(directory);
-        }
-        let mut process = command
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // A group of its own: Ctrl-C in the terminal ends the sandbox, not its guard.
-            .process_group(0)
-            .spawn()?;
-        let pipe = process.stdin.take();
-        Ok(Guard { process, pipe })
-    }
-
-    /// Lets the guard do its work, and waits until it is done.
-    pub fn finish(mut self) {
-        self.pipe.take();
-        let deadline = Instant::now() + FINISH_MAX;
-        while Instant::now() < deadline {
-            match self.process.try_wait() {
-                Ok(None) => thread::sleep(Duration::from_millis(5)),
-                Ok(Some(_)) | Err(_) => return,
+/// Runs `sandbox` in a process of its own, and ends what it leaves. Returns in three processes one
+/// after the other, but gives the exit code to one only: that which was started by the owner.
+pub fn run(remains: &Remains, sandbox: impl FnOnce(&str) -> ExitCode) -> ExitCode {
+    match (env::var(GUARD_VARIABLE), env::var(MARK_VARIABLE)) {
+        (Ok(guard), Ok(mark)) => {
+            adopt_orphans();
+            end_with_parent();
+            let code = if is_parent(&guard) { sandbox(&mark) } else { ExitCode::FAILURE };
+            if !is_parent(&guard) {
+                remains.clear(&mark, &[]);
             }
+            code
         }
+        (Ok(_), Err(_)) => guard(remains),
+        (Err(_), _) => failed(&Err(become_guard())),
     }
 }
 
-/// The guard's side: the hidden command `sandbox guard`.
-pub fn run(arguments: &cli::Guard) -> ExitCode {
-    // Nothing is ever written to the pipe: reading ends when the sandbox does. An error means the
-    // same, since then there is nobody left to wait for.
-    let _ = io::stdin().read_to_end(&mut Vec::new());
-    let clean = kill_marked(&arguments.mark);
-    if let Some(directory) = &arguments.remove {
-        let _ = fs::remove_dir_all(directory);
+/// Where a sandbox with this mark keeps everything, if its owner names no directory.
+pub fn temporary_directory(mark: &str) -> PathBuf {
+    env::temp_dir().join(format!("run-command-relay-sandbox-{mark}"))
+}
+
+/// Replaces this process by one with less in its environment. Returns only if that fails.
+fn become_guard() -> io::Error {
+    match env::current_exe() {
+        Ok(program) => process::Command::new(program)
+            .args(env::args_os().skip(1))
+            .env_clear()
+            .envs(kept_environment())
+            .env(GUARD_VARIABLE, "")
+            .exec(),
+        Err(error) => error,
     }
-    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn kept_environment() -> impl Iterator<Item = (&'static str, std::ffi::OsString)> {
+    KEPT_VARIABLES.into_iter().filter_map(|name| Some((name, env::var_os(name)?)))
+}
+
+/// The guard's side: starts the sandbox, waits for its end, and clears up.
+fn guard(remains: &Remains) -> ExitCode {
+    let mark = Uuid::new_v4().to_string();
+    // Children of whoever became this process are none of its own.
+    let inherited = children_of(own_id());
+    adopt_orphans();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime.and_then(|runtime| runtime.block_on(watch(&mark)));
+    let is_clean = remains.clear(&mark, &inherited);
+    match ended {
+        Ok(status) if !is_clean && status.success() => ExitCode::FAILURE,
+        Ok(status) => status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .map_or(ExitCode::FAILURE, ExitCode::from),
+        Err(error) => failed(&Err(error)),
+    }
+}
+
+async fn watch(mark: &str) -> io::Result<ExitStatus> {
+    let mut stop = StopSignal::listen()?;
+    let mut sandbox = Command::new(env::current_exe()?)
+        .args(env::args_os().skip(1))
+        .env(GUARD_VARIABLE, process::id().to_string())
+        .env(MARK_VARIABLE, mark)
+        .spawn()?;
+    tokio::select! {
+        status = sandbox.wait() => return status,
+        () = stop.received() => {}
+    }
+    // Ctrl-C on a terminal reaches the sandbox, too; then this is a second one, which does nothing.
+    signal(&sandbox, Signal::TERM);
+    if let Ok(status) = tokio::time::timeout(STOP_MAX, sandbox.wait()).await {
+        return status;
+    }
+    sandbox.kill().await?;
+    sandbox.wait().await
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(id) = id {
+        // It may have ended meanwhile.
+        let _ = kill_process(id, signal);
+    }
+}
+
+fn failed(result: &io::Result<()>) -> ExitCode {
+    if let Err(error) = result {
+        eprintln!("sandbox: starting this program again: {error}");
+    }
+    ExitCode::FAILURE
+}
+
+fn is_parent(guard: &str) -> bool {
+    guard.parse() == Ok(parent_id())
+}
+
+/// Orphans among the descendants of this process become its children.
+fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    {
+        // Where the kernel cannot, the mark still finds most of them.
+        let _ = rustix::process::set_child_subreaper(Some(getpid()));
+    }
+}
+
+/// This process is asked to end when its parent has ended.
+fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    {
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+    }
+}
+
+impl Remains {
+    /// Ends every process that is left, and removes the files; false if a process is still there.
+    fn clear(&self, mark: &str, inherited: &[i32]) -> bool {
+        let is_clean = kill_left(mark, inherited);
+        if self.is_temporary {
+            // It may never have been made.
+            let _ = fs::remove_dir_all(temporary_directory(mark));
+        }
+        if let Some(path) = &self.env_file {
+            remove_env_file(path, mark);
+        }
+        is_clean
+    }
+}
+
+/// Removes the environment file, unless another sandbox has written it anew.
+fn remove_env_file(path: &Path, mark: &str) {
+    if fs::read_to_string(path).is_ok_and(|text| text.contains(mark)) {
+        // Somebody else may have removed it meanwhile.
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Kills until none is left; false if some still are after the last pass.
-fn kill_marked(mark: &str) -> bool {
+fn kill_left(mark: &str, inherited: &[i32]) -> bool {
     for _ in 0..PASSES_MAX {
-        let processes = marked(mark);
+        let processes = left(mark, inherited);
         if processes.is_empty() {
             return true;
         }
@@ -99,53 +206,89 @@ fn kill_marked(mark: &str) -> bool {
     false
 }
 
-/// The processes that carry the mark.
-fn marked(mark: &str) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
+/// The processes that carry the mark or descend from this one, which itself is none of them.
+fn left(mark: &str, inherited: &[i32]) -> Vec<Pid> {
     let variable = format!("{MARK_VARIABLE}={mark}");
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let id: i32 = entry.file_name().to_str()?.parse().ok()?;
-            // A process of somebody else, or one that has just ended, cannot be read.
-            let environment = fs::read(entry.path().join("environ")).ok()?;
-            environment
-                .split(|byte| *byte == 0)
-                .any(|pair| pair == variable.as_bytes())
-                .then(|| Pid::from_raw(id))?
-        })
+    let mut parents = parents();
+    // Without them, their descendants are nobody's here.
+    parents.retain(|id, _| !inherited.contains(id));
+    let own = own_id();
+    let guard = i32::try_from(parent_id()).unwrap_or_default();
+    let left = parents.keys().filter(|id| **id != own && **id != guard);
+    left.filter(|id| descends(**id, own, &parents) || is_marked(**id, &variable))
+        .filter_map(|id| Pid::from_raw(*id))
         .collect()
+}
+
+/// The parent of each process, but for those that have ended and were not waited for yet.
+fn parents() -> HashMap<i32, i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
+    let parent = |entry: fs::DirEntry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // The name, in parentheses, may hold anything.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_ascii_whitespace();
+        let state = fields.next()?;
+        let parent = fields.next()?.parse().ok()?;
+        (state != "Z").then_some((id, parent))
+    };
+    entries.flatten().filter_map(parent).collect()
+}
+
+fn children_of(id: i32) -> Vec<i32> {
+    let parents = parents().into_iter();
+    parents.filter(|(_, parent)| *parent == id).map(|(child, _)| child).collect()
+}
+
+fn own_id() -> i32 {
+    getpid().as_raw_nonzero().get()
+}
+
+fn descends(id: i32, from: i32, parents: &HashMap<i32, i32>) -> bool {
+    // As many steps as there are processes end any chain.
+    std::iter::successors(parents.get(&id), |id| parents.get(id))
+        .take(parents.len())
+        .any(|parent| *parent == from)
+}
+
+fn is_marked(id: i32, variable: &str) -> bool {
+    // A process of somebody else, or one that has just ended, cannot be read.
+    fs::read(format!("/proc/{id}/environ")).is_ok_and(|environment| {
+        environment.split(|byte| *byte == 0).any(|pair| pair == variable.as_bytes())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
 
-    use super::{MARK_VARIABLE, kill_marked, marked};
+    use super::*;
 
     #[test]
-    fn marked_processes_and_their_children_are_killed_and_others_are_not() {
-        let mark = uuid::Uuid::new_v4().to_string();
+    fn processes_are_ours_by_descent_or_by_mark() {
+        let mark = Uuid::new_v4().to_string();
         let mut ours = Command::new("sh")
-            .args(["-c", "sleep 60 & sleep 60"])
+            .args(["-c", "env -i sleep 60 & sleep 60"])
             .env(MARK_VARIABLE, &mark)
             .stdin(Stdio::null())
             .spawn()
             .expect("a marked process");
-        let mut other = Command::new("sleep")
-            .arg("60")
-            .env(MARK_VARIABLE, "another")
-            .spawn()
-            .expect("a process that is not ours");
-        assert!(!marked(&mark).is_empty());
-
-        assert!(kill_marked(&mark));
-        assert!(marked(&mark).is_empty());
-        assert!(!ours.wait().expect("its end").success());
-        assert!(other.try_wait().expect("its state").is_none());
-        other.kill().expect("the end of the other");
-        other.wait().expect("the end of the other");
+        let own = own_id();
+        let parents = parents();
+        let child = i32::try_from(ours.id()).expect("an id");
+        assert!(descends(child, own, &parents));
+        assert!(!descends(own, child, &parents));
+        assert!(!descends(1, own, &parents));
+        let variable = format!("{MARK_VARIABLE}={mark}");
+        assert!(is_marked(child, &variable));
+        assert!(!is_marked(child, &format!("{variable}x")));
+        assert!(children_of(own).contains(&child));
+        let all = left(&mark, &[]);
+        assert!(all.contains(&Pid::from_child(&ours)), "{all:?}");
+        // Neither is the shell that was there before, nor what it has started.
+        assert!(left("another", &children_of(own)).is_empty());
+        ours.kill().expect("its end");
+        ours.wait().expect("its end");
     }
 }

@@ -21,10 +21,10 @@ use tokio::{sync::Semaphore, time::timeout_at};
 use uuid::Uuid;
 
 use crate::{
-    api_call::FUNCTION_KEY_PREFIX,
     aws::{CallError, Client, name_of_arn},
+    credentials::Credentials,
     function_process::{FunctionProcess, Outcome, Program},
-    roles::{Credentials, Holder, Roles},
+    roles::{Holder, Roles},
 };
 
 /// Without reserved concurrency, a function has at most this many processes.
@@ -41,6 +41,8 @@ pub struct Settings {
     pub endpoint: String,
     /// The region.
     pub region: String,
+    /// The key of this run.
+    pub credentials: Credentials,
     /// The mark of the sandbox's processes.
     pub mark: (String, String),
 }
@@ -155,7 +157,6 @@ struct Pool {
 #[serde(rename_all = "PascalCase")]
 struct Function {
     configuration: Configuration,
-    code: Code,
     concurrency: Option<Concurrency>,
 }
 
@@ -177,12 +178,6 @@ struct Configuration {
 struct Environment {
     /// Texts; moto keeps a number of the template as a number.
     variables: HashMap<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Code {
-    location: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -287,7 +282,7 @@ impl Host {
         if directory.exists() {
             return Ok(directory);
         }
-        let code = self.moto.fetch(&function.code.location).await;
+        let code = self.moto.fetch(&code_path(&format!("{}/{name}", self.settings.region))).await;
         let code = code.map_err(|source| InvokeError::Read { name: name.to_owned(), source })?;
         let target = directory.clone();
         let unpacked = tokio::task::spawn_blocking(move || unpack(&code, &target)).await;
@@ -304,11 +299,7 @@ impl Host {
             Some(roles) => roles.assume(role, name, Holder::Function).await.map_err(|source| {
                 InvokeError::Role { name: name.clone(), role: role.clone(), source }
             }),
-            None => Ok(Credentials {
-                access_key_id: format!("{FUNCTION_KEY_PREFIX}{name}"),
-                secret_access_key: "sandbox".to_owned(),
-                session_token: "sandbox".to_owned(),
-            }),
+            None => Ok(self.settings.credentials.for_function(name)),
         }
     }
 
@@ -337,7 +328,7 @@ impl Host {
             ("AWS_ENDPOINT_URL", settings.endpoint.clone()),
             ("AWS_ACCESS_KEY_ID", credentials.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key),
-            ("AWS_SESSION_TOKEN", credentials.session_token),
+            ("AWS_SESSION_TOKEN", credentials.session_token.unwrap_or_default()),
             ("AWS_LAMBDA_FUNCTION_NAME", name.clone()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", configuration.memory_size.to_string()),
@@ -398,6 +389,11 @@ impl Pool {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<FunctionProcess>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where moto has the code of a function, `REGION/NAME`.
+pub fn code_path(function: &str) -> String {
+    format!("/moto-api/lambda-code/{function}")
 }
 
 /// The name in `name`, `name:qualifier`, an ARN, or an ARN with a qualifier.

@@ -10,7 +10,10 @@
 //!
 //! Start reading at [`sandbox`], which puts the parts together.
 //!
-//! **Invariant.** Nothing that the sandbox starts outlives it, however it ends: [`guard`].
+//! **Invariant.** Nobody reaches the sandbox but programs that know the key of its run: [`gate`].
+//! **Invariant.** Nothing that the sandbox starts outlives it, however it ends: [`guard`]. Where two
+//! processes are killed at once, and only there, a script may live on that has left its session and
+//! dropped its environment.
 //! **Invariant.** Task tokens pass through, and appear in no log of the sandbox: the logs hold
 //! names and ids, never a request's or an event's body.
 
@@ -19,22 +22,27 @@ pub mod asynchronous;
 pub mod automation;
 pub mod aws;
 pub mod cli;
+pub mod credentials;
 pub mod delivery;
 pub mod demo;
 pub mod documents;
+pub mod env_file;
 pub mod faults;
 pub mod function_process;
+pub mod gate;
 pub mod gateway;
 pub mod guard;
 pub mod journal;
 pub mod lambda;
 pub mod moto;
+pub mod peer;
 pub mod roles;
 pub mod rules;
 pub mod run_command;
 pub mod sandbox;
 pub mod schedule;
 pub mod stack;
+pub mod stop;
 pub mod up;
 
 /// The account that everything in the sandbox belongs to.

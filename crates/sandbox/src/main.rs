@@ -5,13 +5,23 @@ use std::process::ExitCode;
 use clap::Parser;
 use sandbox::{
     cli::{Cli, Command},
-    demo, guard, up,
+    demo,
+    guard::{self, Remains},
+    up,
 };
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Up(arguments) => up::run(arguments),
-        Command::Demo(arguments) => demo::run(arguments),
-        Command::Guard(arguments) => guard::run(&arguments),
+        Command::Up(arguments) => {
+            let remains = Remains {
+                is_temporary: arguments.options.directory.is_none(),
+                env_file: Some(arguments.env_file.clone()),
+            };
+            guard::run(&remains, |mark| up::run(&arguments, mark))
+        }
+        Command::Demo(options) => {
+            let remains = Remains { is_temporary: options.directory.is_none(), env_file: None };
+            guard::run(&remains, |mark| demo::run(options, mark))
+        }
     }
 }

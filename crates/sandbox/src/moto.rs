@@ -14,6 +14,9 @@ use tokio::{
     process::{Child, Command},
     time::{Instant, sleep},
 };
+use uuid::Uuid;
+
+use crate::{aws::Client, credentials::Credentials};
 
 /// Corrects moto where it differs from AWS in what the project depends on, and starts it.
 const LAUNCHER: &str = include_str!("../moto_launcher.py");
@@ -62,21 +65,24 @@ pub struct Settings {
     pub sandbox_port: u16,
     /// The region.
     pub region: String,
+    /// The key of this run, with which moto's state machines call.
+    pub credentials: Credentials,
     /// The mark of the sandbox's processes.
     pub mark: (String, String),
 }
 
-/// A running moto; it ends when this is dropped.
+/// A running moto; it ends when this is dropped, and with this process.
 #[derive(Debug)]
 pub struct Moto {
     _process: Child,
     port: u16,
+    secret: String,
 }
 
 impl Moto {
     /// Starts moto, and waits until it listens.
     pub async fn start(settings: &Settings) -> Result<Moto, MotoError> {
-        let launcher = settings.directory.join("moto_launcher.py");
+        let launcher = settings.directory.join("moto").join("moto_launcher.py");
         fs::write(&launcher, LAUNCHER)
             .map_err(|source| MotoError::Write { path: launcher.clone(), source })?;
         let mut attempt = 1;
@@ -92,9 +98,18 @@ impl Moto {
         }
     }
 
-    /// The endpoint.
-    pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+    /// A client of moto, which nobody else can call.
+    pub fn client(
+        &self,
+        region: &str,
+        credentials: &Credentials,
+    ) -> Result<Client, reqwest::Error> {
+        Client::of_moto(
+            &format!("http://127.0.0.1:{}", self.port),
+            region,
+            credentials,
+            &self.secret,
+        )
     }
 }
 
@@ -104,15 +119,27 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
     let output =
         File::create(&log).map_err(|source| MotoError::Write { path: log.clone(), source })?;
     let port = free_port().map_err(started)?;
-    let mut process = Command::new(&settings.python)
+    let secret = Uuid::new_v4().simple().to_string();
+    let Credentials { access_key_id, secret_access_key, .. } = &settings.credentials;
+    // It is started in another directory. A link in a virtual environment is not resolved: it is
+    // what makes it one.
+    let python = std::path::absolute(&settings.python).map_err(started)?;
+    let mut process = Command::new(python)
         .arg(launcher)
         .args(["--port", &port.to_string()])
+        // Moto writes files where it works.
+        .current_dir(settings.directory.join("moto"))
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("MOTO_PORT", settings.sandbox_port.to_string())
         .env("AWS_DEFAULT_REGION", &settings.region)
+        .env("AWS_ACCESS_KEY_ID", access_key_id)
+        .env("AWS_SECRET_ACCESS_KEY", secret_access_key)
+        .env("SANDBOX_SECRET", &secret)
+        .env("MOTO_DISABLE_GLOBAL_CORS", "true")
         .env(&settings.mark.0, &settings.mark.1)
-        .stdin(Stdio::null())
+        // Closes when this process ends, however it does; then moto ends, too.
+        .stdin(Stdio::piped())
         .stdout(output.try_clone().map_err(started)?)
         .stderr(output)
         // A group of its own, so that Ctrl-C leaves its end to the sandbox.
@@ -127,7 +154,7 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
             return Err(silent(&log, format!("ended with {status}")));
         }
         if TcpStream::connect(address).await.is_ok() {
-            return Ok(Moto { _process: process, port });
+            return Ok(Moto { _process: process, port, secret });
         }
         sleep(Duration::from_millis(20)).await;
     }

@@ -19,19 +19,9 @@ use serde_json::{Map, Value, json};
 use crate::{
     api_call::ApiCall,
     aws::{CallError, Client, name_of_arn},
+    credentials::Credentials,
     run_command::ApiError,
 };
-
-/// Temporary credentials of a role.
-#[derive(Clone)]
-pub struct Credentials {
-    /// The access key id, which tells the caller.
-    pub access_key_id: String,
-    /// What requests are signed with.
-    pub secret_access_key: String,
-    /// What goes with each request.
-    pub session_token: String,
-}
 
 /// What works under a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +88,9 @@ impl Roles {
     }
 
     /// Who makes this call, if it is one that works under a role.
-    pub fn caller(&self, call: &ApiCall) -> Option<Caller> {
+    pub fn caller(&self, access_key_id: &str) -> Option<Caller> {
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.get(call.access_key_id.as_deref()?).cloned()
+        issued.get(access_key_id).cloned()
     }
 
     /// Refuses what the policies of the caller's role do not allow.
@@ -158,7 +148,7 @@ fn credentials(xml: &str) -> Option<Credentials> {
     Some(Credentials {
         access_key_id: text("AccessKeyId")?,
         secret_access_key: text("SecretAccessKey")?,
-        session_token: text("SessionToken")?,
+        session_token: Some(text("SessionToken")?),
     })
 }
 
@@ -171,8 +161,8 @@ mod tests {
         let xml = r#"<R xmlns="https://sts/"><Credentials><AccessKeyId>A</AccessKeyId>
             <SecretAccessKey>B</SecretAccessKey><SessionToken>C</SessionToken></Credentials></R>"#;
         let found = credentials(xml).expect("credentials");
-        let texts = [found.access_key_id, found.secret_access_key, found.session_token];
-        assert_eq!(texts, ["A", "B", "C"]);
+        assert_eq!([found.access_key_id, found.secret_access_key], ["A", "B"]);
+        assert_eq!(found.session_token.as_deref(), Some("C"));
         assert!(credentials("<R/>").is_none());
     }
 }

@@ -4,26 +4,27 @@ use std::{
     collections::BTreeMap,
     fs, io,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
-use uuid::Uuid;
 
 use crate::{
     ACCOUNT,
-    api_call::AUTOMATION_KEY,
     asynchronous::AsynchronousInvocations,
     automation::{self, Automation, EndpointAccount},
     aws::Client,
     cli::Options,
+    credentials::Credentials,
     delivery::Delivery,
     documents::StoredDocuments,
     faults::{FaultPlan, Faults},
+    gate::Gate,
     gateway::{self, Gateway},
-    guard::{Guard, MARK_VARIABLE},
+    guard::{MARK_VARIABLE, temporary_directory},
     journal::Journal,
     lambda::{self, Lambda},
     moto::{self, Moto, MotoError},
@@ -33,6 +34,9 @@ use crate::{
     schedule,
     stack::{self, Stack, StackError},
 };
+
+/// For its owner alone.
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// Each node has this tag, and this is its value.
 pub const NODE_TAG: (&str, &str) = ("Role", "web");
@@ -48,9 +52,22 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// Its guard could not be started.
-    #[error("starting the guard")]
-    Guard(#[source] io::Error),
+    /// Its directory is open to others, who could put scripts and programs into it.
+    #[error("the directory {path}: expected one that only you may write to, got mode {mode:o}")]
+    OpenDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Its directory is somebody else's.
+    #[error("the directory {path}: expected one of yours, got one of user {owner}")]
+    ForeignDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The id of its owner.
+        owner: u32,
+    },
     /// Its port is taken, for example by another sandbox.
     #[error("listening on 127.0.0.1:{port} (--port takes another one)")]
     Listen {
@@ -76,6 +93,8 @@ pub enum StartError {
 /// A running sandbox.
 pub struct Sandbox {
     endpoint: String,
+    region: String,
+    credentials: Credentials,
     directory: PathBuf,
     nodes: Vec<String>,
     stack: Stack,
@@ -83,19 +102,20 @@ pub struct Sandbox {
     faults: Arc<Mutex<FaultPlan>>,
     tasks: Vec<JoinHandle<()>>,
     moto: Moto,
-    guard: Guard,
 }
 
 impl Sandbox {
-    /// Starts a sandbox at this port, deploys the stack into it, and adds nodes.
+    /// Starts a sandbox at this port, deploys the stack into it, and adds nodes. Its processes are
+    /// marked by `mark`.
     pub async fn start(
+        mark: &str,
         port: u16,
         nodes: u16,
         options: &Options,
         progress: impl Fn(&str),
     ) -> Result<Sandbox, StartError> {
-        let mark = (MARK_VARIABLE.to_owned(), Uuid::new_v4().to_string());
-        let (directory, guard) = prepare(options.directory.as_deref(), &mark.1)?;
+        let directory = prepare(options.directory.as_deref(), mark)?;
+        let mark = (MARK_VARIABLE.to_owned(), mark.to_owned());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| StartError::Listen { port, source })?;
@@ -104,17 +124,19 @@ impl Sandbox {
         let endpoint = format!("http://127.0.0.1:{port}");
 
         progress("starting the emulator of Step Functions, CloudFormation and the rest");
+        let credentials = Credentials::random();
         let moto = Moto::start(&moto::Settings {
             python: options.python.clone(),
             directory: directory.clone(),
             sandbox_port: port,
             region: options.region.clone(),
+            credentials: credentials.clone(),
             mark: mark.clone(),
         })
         .await?;
-        let client = Client::new(&moto.endpoint(), &options.region)?;
+        let client = moto.client(&options.region, &credentials)?;
         let nodes = create_nodes(&directory, nodes)?;
-        let parts = Parts::new(&directory, &endpoint, &client, options, &mark)?;
+        let parts = Parts::new(&directory, &endpoint, &client, options, &credentials, &mark)?;
         let run_command = parts.run_command.clone();
         let faults = Arc::clone(&parts.faults);
 
@@ -131,13 +153,36 @@ impl Sandbox {
             stack::set_sweep_interval(&client, seconds).await?;
         }
         // Not before, so that no rule of the stack is missed by an early look at the rules.
-        let tasks = parts.serve(listener, client, options);
-        Ok(Sandbox { endpoint, directory, nodes, stack, run_command, faults, tasks, moto, guard })
+        let gate = Gate::new(port, &credentials.access_key_id, parts.roles.clone());
+        let tasks = parts.serve(listener, gate, client, options);
+        let region = options.region.clone();
+        Ok(Sandbox {
+            endpoint,
+            region,
+            credentials,
+            directory,
+            nodes,
+            stack,
+            run_command,
+            faults,
+            tasks,
+            moto,
+        })
     }
 
     /// Where it answers.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The region that everything is in.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The key of this run, without which nobody is let in.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// Where nodes, functions and logs are kept.
@@ -160,16 +205,13 @@ impl Sandbox {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = FaultPlan::new(faults);
     }
 
-    /// Stops everything, and waits until it is gone.
+    /// Stops everything. What is left then, the guard ends.
     pub async fn stop(self) {
         for task in &self.tasks {
             task.abort();
         }
         self.run_command.stop().await;
         drop(self.moto);
-        let guard = self.guard;
-        // Waiting in it blocks; a panic there leaves nothing more to do.
-        let _ = tokio::task::spawn_blocking(|| guard.finish()).await;
     }
 }
 
@@ -195,19 +237,17 @@ impl Parts {
         endpoint: &str,
         moto: &Client,
         options: &Options,
+        credentials: &Credentials,
         mark: &(String, String),
     ) -> Result<Parts, StartError> {
         let (events, arriving) = mpsc::unbounded_channel();
         let documents = Arc::new(StoredDocuments::new(moto.clone()));
         let enforced = options.enforce_policies.then(|| Roles::new(moto.clone()));
-        let own_endpoint = Client::new(endpoint, &options.region)?;
+        let own_endpoint = Client::new(endpoint, &options.region, &credentials.for_automation())?;
         let automation = Automation::new(
             automation::Settings { region: options.region.clone(), account: ACCOUNT.to_owned() },
             Arc::clone(&documents) as _,
-            Arc::new(EndpointAccount::new(
-                own_endpoint.with_access_key_id(AUTOMATION_KEY),
-                enforced.clone(),
-            )),
+            Arc::new(EndpointAccount::new(own_endpoint, enforced.clone())),
         );
         let run_command = RunCommand::new(
             run_command::Settings {
@@ -224,6 +264,7 @@ impl Parts {
             directory: directory.to_owned(),
             endpoint: endpoint.to_owned(),
             region: options.region.clone(),
+            credentials: credentials.clone(),
             mark: mark.clone(),
         };
         let lambda = Lambda::new(settings, moto.clone(), enforced.clone());
@@ -261,8 +302,15 @@ impl Parts {
     }
 
     /// Begins to answer, to deliver and to fire schedules.
-    fn serve(self, listener: TcpListener, moto: Client, options: &Options) -> Vec<JoinHandle<()>> {
+    fn serve(
+        self,
+        listener: TcpListener,
+        gate: Gate,
+        moto: Client,
+        options: &Options,
+    ) -> Vec<JoinHandle<()>> {
         let router = gateway::router(Gateway {
+            gate,
             run_command: self.run_command,
             automation: self.automation,
             lambda: self.lambda,
@@ -293,19 +341,39 @@ impl Parts {
     }
 }
 
-/// Makes the directory, and the guard that removes it if it is a temporary one.
-fn prepare(given: Option<&Path>, mark: &str) -> Result<(PathBuf, Guard), StartError> {
-    let temporary = std::env::temp_dir().join(format!("run-command-relay-sandbox-{mark}"));
+/// Makes the directory, which is nobody's but its owner's: scripts and programs are run from it.
+fn prepare(given: Option<&Path>, mark: &str) -> Result<PathBuf, StartError> {
+    let temporary = temporary_directory(mark);
     let path = given.unwrap_or(&temporary);
     let failed = |source| StartError::Directory { path: path.to_owned(), source };
-    let remove = given.is_none().then_some(path);
-    let guard = Guard::start(mark, remove).map_err(StartError::Guard)?;
-    for part in ["logs", "nodes", "functions"] {
+    let mut private = fs::DirBuilder::new();
+    private.mode(DIRECTORY_MODE);
+    match private.create(path) {
+        Err(error) if given.is_some() && error.kind() == io::ErrorKind::AlreadyExists => {
+            close(path)?;
+        }
+        result => result.map_err(failed)?,
+    }
+    for part in ["logs", "nodes", "functions", "moto"] {
         fs::create_dir_all(path.join(part)).map_err(failed)?;
     }
     // Functions and scripts start elsewhere, so relative paths would lead them astray.
-    let absolute = path.canonicalize().map_err(failed)?;
-    Ok((absolute, guard))
+    path.canonicalize().map_err(failed)
+}
+
+/// Closes a directory that was there already to everybody else, if nobody else can have put
+/// something into it.
+fn close(path: &Path) -> Result<(), StartError> {
+    let failed = |source| StartError::Directory { path: path.to_owned(), source };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(StartError::ForeignDirectory { path: path.to_owned(), owner });
+    }
+    if mode & 0o022 != 0 {
+        return Err(StartError::OpenDirectory { path: path.to_owned(), mode });
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)).map_err(failed)
 }
 
 fn open_journal(directory: &Path, name: &str) -> Result<Journal, StartError> {

@@ -3,25 +3,22 @@
 use std::{
     error::Error,
     io::{self, Read},
+    path::Path,
     process::ExitCode,
     thread,
 };
 
-use tokio::{
-    runtime::Runtime,
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-};
+use tokio::{runtime::Runtime, sync::oneshot};
 
 use crate::{
-    cli,
+    cli, env_file,
     sandbox::{NODE_TAG, Sandbox},
+    stop::StopSignal,
 };
 
 /// Runs a sandbox until a signal, or until stdin closes if that is asked for.
-#[allow(clippy::needless_pass_by_value)] // It is all there is to do.
-pub fn run(arguments: cli::Up) -> ExitCode {
-    match runtime().block_on(up(&arguments)) {
+pub fn run(arguments: &cli::Up, mark: &str) -> ExitCode {
+    match runtime().block_on(up(arguments, mark)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(error.as_ref()),
     }
@@ -44,20 +41,16 @@ pub(crate) fn failed(error: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn up(arguments: &cli::Up) -> Result<(), Box<dyn Error>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn up(arguments: &cli::Up, mark: &str) -> Result<(), Box<dyn Error>> {
+    let mut stop = StopSignal::listen()?;
     let closed = arguments.until_stdin_closes.then(stdin_closes);
     let started = async {
-        let options = &arguments.options;
-        Sandbox::start(arguments.port, arguments.nodes, options, |step| eprintln!("{step} …")).await
+        let cli::Up { port, nodes, options, .. } = arguments;
+        Sandbox::start(mark, *port, *nodes, options, |step| eprintln!("{step} …")).await
     };
     let ended = async {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            () = stop.received() => {}
             () = until(closed) => {}
         }
     };
@@ -66,7 +59,8 @@ async fn up(arguments: &cli::Up) -> Result<(), Box<dyn Error>> {
         sandbox = started => sandbox?,
         () = &mut ended => return Ok(()),
     };
-    println!("{}", instructions(&sandbox));
+    env_file::write(&arguments.env_file, &sandbox, mark)?;
+    println!("{}", instructions(&sandbox, &arguments.env_file));
     ended.await;
     eprintln!("stopping …");
     sandbox.stop().await;
@@ -91,7 +85,7 @@ async fn until(closed: Option<oneshot::Receiver<()>>) {
     }
 }
 
-fn instructions(sandbox: &Sandbox) -> String {
+fn instructions(sandbox: &Sandbox, env_file: &Path) -> String {
     let endpoint = sandbox.endpoint();
     let node = sandbox.nodes().first().map_or("INSTANCE_ID", String::as_str);
     let (tag, value) = NODE_TAG;
@@ -109,8 +103,7 @@ Logs, and a directory for each node: {directory}
 
 In another terminal:
 
-  export AWS_ENDPOINT_URL={endpoint} AWS_DEFAULT_REGION=us-east-1
-  export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox
+  . {env_file}
 
   aws ssm send-command --document-name AWS-RunShellScript --instance-ids {node} \
     --parameters 'commands=["echo hello from $AWS_SSM_INSTANCE_ID"]'
@@ -121,6 +114,7 @@ In another terminal:
   aws stepfunctions describe-execution --execution-arn …
 
 State machines:"#,
+        env_file = sourced(env_file),
         nodes = sandbox.nodes().join(", "),
         directory = sandbox.directory().display(),
     );
@@ -128,6 +122,15 @@ State machines:"#,
         text.push_str("\n  ");
         text.push_str(arn);
     }
-    text.push_str("\n\nCtrl-C stops everything.");
+    text.push_str("\n\nScripts run as you, with your files. Ctrl-C stops everything.");
     text
+}
+
+/// The file as a shell takes it after its dot: a name without a slash would be looked for elsewhere.
+fn sourced(path: &Path) -> String {
+    if path.components().count() == 1 {
+        format!("./{}", path.display())
+    } else {
+        path.display().to_string()
+    }
 }

@@ -9,8 +9,8 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 use crate::running::{Running, shared, write_function};
 
 async fn invoke(running: &Running, payload: &Value) -> Response {
-    let url = format!("{}/2015-03-31/functions/obedient/invocations", running.endpoint);
-    let request = running.client().http().post(url).body(payload.to_string());
+    let path = "/2015-03-31/functions/obedient/invocations";
+    let request = running.client().request(Method::POST, path, "lambda").body(payload.to_string());
     request.send().await.expect("an answer")
 }
 
@@ -127,9 +127,9 @@ async fn new_code_is_used_by_the_next_invocations() {
 
 #[tokio::test]
 async fn an_unknown_function_is_not_found() {
-    let url = format!("{}/2015-03-31/functions/none/invocations", shared().running.endpoint);
-    let request = shared().running.client().http().post(url).body("{}");
-    let response = request.send().await.expect("an answer");
+    let path = "/2015-03-31/functions/none/invocations";
+    let request = shared().running.client().request(Method::POST, path, "lambda");
+    let response = request.body("{}").send().await.expect("an answer");
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     assert_eq!(response.headers()["x-amzn-errortype"], "ResourceNotFoundException");
 }

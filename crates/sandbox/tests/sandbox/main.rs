@@ -6,3 +6,4 @@ mod invocation;
 mod lifetime;
 mod moto_quirks;
 mod running;
+mod strangers;

@@ -12,9 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sandbox::aws::Client;
+use sandbox::{aws::Client, credentials::Credentials};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// What the owner of the sandbox has in the environment, and nobody else may see.
+pub(crate) const OWNERS_SECRET: &str = "secret-of-the-owners-shell";
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL_PAUSE: Duration = Duration::from_millis(20);
@@ -24,6 +27,7 @@ const POLL_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Running {
     pub(crate) process: Child,
     pub(crate) endpoint: String,
+    pub(crate) credentials: Credentials,
     pub(crate) directory: TempDir,
 }
 
@@ -37,8 +41,11 @@ impl Running {
         fs::create_dir_all(&state_machines).expect("a directory for state machines");
         write_function(&functions.join("relay"), "");
         let mut process = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+            .env("AWS_SECRET_ACCESS_KEY", OWNERS_SECRET)
             .args(["up", "--port", "0", "--until-stdin-closes"])
             .args(["--retry-seconds", "0.1"])
+            .arg("--env-file")
+            .arg(directory.path().join("sandbox.env"))
             .arg("--template")
             .arg(tests.join("template.yaml"))
             .arg("--functions")
@@ -60,11 +67,12 @@ impl Running {
             .to_owned();
         // What follows is for people.
         thread::spawn(move || lines.for_each(drop));
-        Running { process, endpoint, directory }
+        let credentials = credentials(&directory.path().join("sandbox.env"));
+        Running { process, endpoint, credentials, directory }
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::new(&self.endpoint, "us-east-1").expect("a client")
+        Client::new(&self.endpoint, "us-east-1", &self.credentials).expect("a client")
     }
 }
 
@@ -75,6 +83,21 @@ impl Drop for Running {
         if ended.is_none() {
             self.process.kill().expect("its end");
         }
+    }
+}
+
+/// The key in an environment file.
+fn credentials(path: &Path) -> Credentials {
+    let text = fs::read_to_string(path).expect("the environment file");
+    let value = |name: &str| {
+        let begin = format!("export {name}=");
+        let line = text.lines().find_map(|line| line.strip_prefix(&begin));
+        line.unwrap_or_else(|| panic!("{name} is not in {text}")).to_owned()
+    };
+    Credentials {
+        access_key_id: value("AWS_ACCESS_KEY_ID"),
+        secret_access_key: value("AWS_SECRET_ACCESS_KEY"),
+        session_token: None,
     }
 }
 
@@ -96,6 +119,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Where its nodes, functions and logs are.
+    pub(crate) fn running_directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The text of a log as it is now.
     pub(crate) fn log(&self, name: &str) -> String {
         fs::read_to_string(self.directory.path().join("logs").join(name)).unwrap_or_default()
