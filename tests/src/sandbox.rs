@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_sdk_ssm::config::Credentials;
 use serde_json::{Value, json};
 
 use process::Process;
@@ -106,7 +107,13 @@ impl Sandbox {
             .endpoint_url(&running.process.endpoint_url)
             .region(Region::new(REGION))
             .retry_config(RetryConfig::disabled())
-            .test_credentials()
+            .credentials_provider(Credentials::new(
+                &running.process.access_key_id,
+                &running.process.secret_access_key,
+                None,
+                None,
+                "sandbox",
+            ))
             .load()
             .await;
         Self {
@@ -120,6 +127,22 @@ impl Sandbox {
     /// Where it answers.
     pub fn endpoint_url(&self) -> &str {
         &self.running.process.endpoint_url
+    }
+
+    /// The access key id of this run.
+    pub fn access_key_id(&self) -> &str {
+        &self.running.process.access_key_id
+    }
+
+    /// The secret access key of this run.
+    pub fn secret_access_key(&self) -> &str {
+        &self.running.process.secret_access_key
+    }
+
+    /// A signature in shape only, which says who calls which service; nobody checks more of it.
+    pub fn authorization(&self, service: &str) -> String {
+        let scope = format!("{}/20261122/{REGION}/{service}/aws4_request", self.access_key_id());
+        format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=sandbox")
     }
 
     /// Where its logs are, and a directory for each node.
@@ -168,8 +191,8 @@ impl Sandbox {
             .env("HOME", self.directory())
             .env("AWS_ENDPOINT_URL", self.endpoint_url())
             .env("AWS_DEFAULT_REGION", REGION)
-            .env("AWS_ACCESS_KEY_ID", "sandbox")
-            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .env("AWS_ACCESS_KEY_ID", self.access_key_id())
+            .env("AWS_SECRET_ACCESS_KEY", self.secret_access_key())
             .output()
             .expect("the AWS CLI runs");
         let said = String::from_utf8_lossy(&stderr);
@@ -187,7 +210,7 @@ impl Sandbox {
             .post(self.endpoint_url())
             .header("x-amz-target", target)
             .header("content-type", "application/x-amz-json-1.0")
-            .header("authorization", authorization(service))
+            .header("authorization", self.authorization(service))
             .body(body.to_string())
             .send()
             .await
@@ -253,12 +276,6 @@ pub fn unique_number() -> u32 {
 /// A program of the tests' Python environment, such as the AWS CLI or Python itself.
 pub fn python_tool(name: &str) -> PathBuf {
     process::python_tool(name).unwrap_or_else(|problem| panic!("{problem}"))
-}
-
-/// A signature in shape only, which says which service is called; nobody checks more of it.
-fn authorization(service: &str) -> String {
-    let scope = format!("sandbox/20261122/{REGION}/{service}/aws4_request");
-    format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=sandbox")
 }
 
 /// The template of the stack with other defaults of these parameters.

@@ -88,7 +88,7 @@ mod tests {
     const KEY: &str = "AKIAOURS";
 
     /// What the gate says to a request with these headers, besides those of an SDK.
-    fn check(method: Method, uri: &str, headers: &[(&'static str, &str)]) -> Result<(), String> {
+    fn check(method: &Method, uri: &str, headers: &[(&'static str, &str)]) -> Result<(), String> {
         let sdk = [
             ("host", "127.0.0.1:5000"),
             ("authorization", "AWS4-HMAC-SHA256 Credential=AKIAOURS/20261122/us-east-1/s3/x, X"),
@@ -98,24 +98,24 @@ mod tests {
             all.insert(*name, value.parse().expect("a header value"));
         }
         let uri: Uri = uri.parse().expect("a URI");
-        Gate::new(5000, KEY, None).check(&method, &uri, &all)
+        Gate::new(5000, KEY, None).check(method, &uri, &all)
     }
 
     #[test]
     fn programs_with_the_key_are_let_in() {
-        assert_eq!(check(Method::POST, "/", &[]), Ok(()));
-        assert_eq!(check(Method::POST, "/", &[("host", "LOCALHOST:5000")]), Ok(()));
-        assert_eq!(check(Method::GET, "http://localhost:5000/bucket", &[]), Ok(()));
-        assert_eq!(check(Method::GET, "/", &[("sec-fetch-site", "none")]), Ok(()));
+        assert_eq!(check(&Method::POST, "/", &[]), Ok(()));
+        assert_eq!(check(&Method::POST, "/", &[("host", "LOCALHOST:5000")]), Ok(()));
+        assert_eq!(check(&Method::GET, "http://localhost:5000/bucket", &[]), Ok(()));
+        assert_eq!(check(&Method::GET, "/", &[("sec-fetch-site", "none")]), Ok(()));
     }
 
     #[test]
     fn other_names_of_this_machine_are_refused() {
         for host in ["evil.example", "127.0.0.1", "127.0.0.1:5001", "127.0.0.1:5000.evil.example"] {
-            let refused = check(Method::POST, "/", &[("host", host)]).expect_err(host);
+            let refused = check(&Method::POST, "/", &[("host", host)]).expect_err(host);
             assert!(refused.contains("expected the host 127.0.0.1:5000"), "{refused}");
         }
-        check(Method::GET, "http://evil.example/", &[]).expect_err("another authority");
+        check(&Method::GET, "http://evil.example/", &[]).expect_err("another authority");
         let uri = Uri::from_static("/");
         Gate::new(5000, KEY, None)
             .check(&Method::GET, &uri, &HeaderMap::new())
@@ -136,10 +136,10 @@ mod tests {
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-origin"),
         ] {
-            let refused = check(Method::POST, "/", &[headers]).expect_err(headers.1);
+            let refused = check(&Method::POST, "/", &[headers]).expect_err(headers.1);
             assert!(refused.contains("web pages"), "{refused}");
         }
-        check(Method::OPTIONS, "/", &[]).expect_err("a preflight");
+        check(&Method::OPTIONS, "/", &[]).expect_err("a preflight");
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
             "/bucket/%2e%2e/moto-api/reset",
             "//moto-api/reset",
         ] {
-            let refused = check(Method::POST, path, &[]).expect_err(path);
+            let refused = check(&Method::POST, path, &[]).expect_err(path);
             assert!(refused.contains("/moto-api"), "{refused}");
         }
     }
@@ -161,7 +161,7 @@ mod tests {
     fn who_does_not_know_the_key_is_refused() {
         for authorization in ["", "AWS4-HMAC-SHA256 Credential=sandbox/20261122/us-east-1/s3/x, X"]
         {
-            let refused = check(Method::POST, "/", &[("authorization", authorization)]);
+            let refused = check(&Method::POST, "/", &[("authorization", authorization)]);
             assert!(refused.expect_err("another key").contains("access key of this run"));
         }
     }

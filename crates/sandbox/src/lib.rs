@@ -36,6 +36,7 @@ pub mod journal;
 pub mod lambda;
 pub mod moto;
 pub mod peer;
+pub mod printable;
 pub mod roles;
 pub mod rules;
 pub mod run_command;

@@ -12,6 +12,7 @@ use tokio::{runtime::Runtime, sync::oneshot};
 
 use crate::{
     cli, env_file,
+    printable::printable,
     sandbox::{NODE_TAG, Sandbox},
     stop::StopSignal,
 };
@@ -30,14 +31,11 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 /// Tells an error with all that led to it.
-pub(crate) fn failed(error: &dyn Error) -> ExitCode {
-    eprint!("sandbox: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprint!(": {error}");
-        cause = error.source();
-    }
-    eprintln!();
+pub(crate) fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    let text = format!("sandbox: {}", causes.join(": "));
+    text.lines().for_each(|line| eprintln!("{}", printable(line)));
     ExitCode::FAILURE
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, REGION, Sandbox, authorization, eventually};
+use super::{ACCOUNT, REGION, Sandbox, eventually};
 
 const RELAY: &str = "run-command-relay-relay";
 /// The function that sweeps.
@@ -62,16 +62,7 @@ impl Sandbox {
 
     /// Invokes the relay with an event and waits for what it returns.
     pub async fn invoke_relay(&self, event: &Value) -> Invoked {
-        let url = format!(
-            "{}/2015-03-31/functions/arn:aws:lambda:{REGION}:{ACCOUNT}:function:{RELAY}/invocations",
-            self.endpoint_url()
-        );
-        let answer = eventually("a free process of the relay", async || {
-            let request = self.http.post(&url).body(event.to_string());
-            let answer = request.send().await.expect("an answer of Lambda");
-            (answer.status() != reqwest::StatusCode::TOO_MANY_REQUESTS).then_some(answer)
-        })
-        .await;
+        let answer = self.invoke(RELAY, event).await;
         let failed = answer.headers().contains_key("x-amz-function-error");
         let status = answer.status();
         let text = answer.text().await.expect("the whole answer of Lambda");
@@ -80,11 +71,26 @@ impl Sandbox {
         Invoked { failed, payload }
     }
 
+    /// Invokes a function as soon as it has a free process, and waits for its answer.
+    pub async fn invoke(&self, function: &str, event: &Value) -> reqwest::Response {
+        let url = format!(
+            "{}/2015-03-31/functions/arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}/invocations",
+            self.endpoint_url()
+        );
+        eventually(&format!("a free process of {function}"), async || {
+            let request = self.http.post(&url).body(event.to_string());
+            let request = request.header("authorization", self.authorization("lambda"));
+            let answer = request.send().await.expect("an answer of Lambda");
+            (answer.status() != reqwest::StatusCode::TOO_MANY_REQUESTS).then_some(answer)
+        })
+        .await
+    }
+
     /// The variables that the template gives to the relay.
     pub async fn relay_variables(&self) -> Value {
         let path = format!("2015-03-31/functions/{RELAY}/configuration");
         let request = self.http.get(format!("{}/{path}", self.endpoint_url()));
-        let request = request.header("authorization", authorization("lambda"));
+        let request = request.header("authorization", self.authorization("lambda"));
         let answer = request.send().await.expect("an answer of Lambda");
         let mut configuration: Value = answer.json().await.expect("the relay's configuration");
         configuration["Environment"]["Variables"].take()

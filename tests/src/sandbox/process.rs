@@ -1,6 +1,7 @@
 //! The process of a sandbox: how it is started and how it ends.
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 /// A first start compiles moto, on a machine that may be busy with other tests.
 const START_MAX: Duration = Duration::from_mins(2);
@@ -24,8 +27,12 @@ pub(super) struct Process {
     /// `None` once the sandbox was asked to end.
     stdin: Option<ChildStdin>,
     words: Words,
+    /// Holds the file that the sandbox writes its key into, and removes in the end.
+    _env_file: TempDir,
     pub(super) endpoint_url: String,
     pub(super) directory: PathBuf,
+    pub(super) access_key_id: String,
+    pub(super) secret_access_key: String,
 }
 
 /// What a process has written so far, to stdout and to stderr.
@@ -39,7 +46,11 @@ impl Process {
     ///
     /// Says in a sentence what is missing, or what the sandbox said before it ended.
     pub(super) fn start(options: &[String]) -> Result<Self, String> {
+        let env_file = tempfile::tempdir().map_err(|error| format!("no directory: {error}"))?;
+        let path = env_file.path().join("sandbox.env");
         let mut child = command(options)?
+            .arg("--env-file")
+            .arg(&path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -49,9 +60,18 @@ impl Process {
         let words = Words::default();
         let lines = words.listen(child.stdout.take().expect("stdout is piped"));
         drop(words.listen(child.stderr.take().expect("stderr is piped")));
-        let mut process =
-            Self { child, stdin, words, endpoint_url: String::new(), directory: PathBuf::new() };
+        let mut process = Self {
+            child,
+            stdin,
+            words,
+            _env_file: env_file,
+            endpoint_url: String::new(),
+            directory: PathBuf::new(),
+            access_key_id: String::new(),
+            secret_access_key: String::new(),
+        };
         process.read_instructions(&lines)?;
+        process.read_key(&path)?;
         Ok(process)
     }
 
@@ -72,6 +92,19 @@ impl Process {
                 line.strip_prefix("Logs, ").and_then(|line| line.split_once(": "))
             {
                 self.directory = directory.into();
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of this run, which the sandbox lets in.
+    fn read_key(&mut self, path: &Path) -> Result<(), String> {
+        let text = fs::read_to_string(path).map_err(|error| format!("no key: {error}"))?;
+        for line in text.lines() {
+            if let Some(id) = line.strip_prefix("export AWS_ACCESS_KEY_ID=") {
+                id.clone_into(&mut self.access_key_id);
+            } else if let Some(secret) = line.strip_prefix("export AWS_SECRET_ACCESS_KEY=") {
+                secret.clone_into(&mut self.secret_access_key);
             }
         }
         Ok(())

@@ -155,8 +155,8 @@ fn user(sandbox: &Sandbox, command: &mut Command) {
         .envs(["CARGO_HOME", "RUSTUP_HOME"].map(|name| (name, tool_home(name))))
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_ENDPOINT_URL", sandbox.endpoint_url())
-        .env("AWS_ACCESS_KEY_ID", "sandbox")
-        .env("AWS_SECRET_ACCESS_KEY", "sandbox");
+        .env("AWS_ACCESS_KEY_ID", sandbox.access_key_id())
+        .env("AWS_SECRET_ACCESS_KEY", sandbox.secret_access_key());
 }
 
 /// Where the Rust tools keep their own: `CARGO_HOME` and `RUSTUP_HOME`, or their defaults.

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::printable::printable;
+
 /// A command, and what must come of it.
 pub(super) struct Case {
     pub(super) title: &'static str,
@@ -82,7 +84,7 @@ pub(super) fn show(case: &Case, ended: &Ended, problems: &[String]) -> String {
     let mut text = format!("── {}\n", case.title);
     let mut line = |name: &str, value: &str| {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "   {name:<10} {value}");
+        let _ = writeln!(text, "   {name:<10} {}", printable(value));
     };
     line("execution", &ended.status);
     if let Some(error) = &ended.error {
@@ -116,7 +118,26 @@ pub(super) fn show(case: &Case, ended: &Ended, problems: &[String]) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{Expected, ended, problems};
+    use super::{Case, Expected, ended, problems, show};
+
+    #[test]
+    fn a_script_cannot_speak_to_the_terminal() {
+        let output = "\u{1b}]0;title\u{7}\u{1b}[2J\rgone\u{9b}1m\tä";
+        let report = json!({ "Invocations": [{ "StandardOutputContent": output }] });
+        let case = Case {
+            title: "a case",
+            state_machine: "a-machine",
+            input: json!({}),
+            expected: Expected::Success { nodes: 1, stdout: "gone" },
+        };
+        let shown = show(
+            &case,
+            &ended(&json!({ "status": "SUCCEEDED", "output": report.to_string() })),
+            &["a\u{7}b".to_owned()],
+        );
+        assert!(shown.contains(r"\u{1b}]0;title\u{7}\u{1b}[2J\rgone\u{9b}1m\tä"), "{shown}");
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    }
 
     #[test]
     fn a_success_must_say_what_each_node_wrote() {
