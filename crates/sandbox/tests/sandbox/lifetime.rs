@@ -122,6 +122,8 @@ async fn a_killed_sandbox_leaves_nothing() {
 #[tokio::test]
 async fn a_sandbox_whose_guard_is_killed_leaves_nothing() {
     let mut busy = Busy::start().await;
+    // Waiting for the guard would close it, and the sandbox would end for that.
+    let _stdin = busy.running.process.stdin.take();
     busy.running.process.kill().expect("SIGKILL");
     busy.running.process.wait().expect("its end");
     busy.assert_gone();
