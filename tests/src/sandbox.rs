@@ -122,6 +122,18 @@ impl Sandbox {
         &self.running.process.endpoint_url
     }
 
+    /// The access key of its user.
+    #[expect(clippy::unnecessary_literal_bound, reason = "each sandbox will have its own")]
+    pub fn access_key_id(&self) -> &str {
+        "sandbox"
+    }
+
+    /// The secret of [`Sandbox::access_key_id`].
+    #[expect(clippy::unnecessary_literal_bound, reason = "each sandbox will have its own")]
+    pub fn secret_access_key(&self) -> &str {
+        "sandbox"
+    }
+
     /// Where its logs are, and a directory for each node.
     pub fn directory(&self) -> &Path {
         &self.running.process.directory
@@ -168,8 +180,8 @@ impl Sandbox {
             .env("HOME", self.directory())
             .env("AWS_ENDPOINT_URL", self.endpoint_url())
             .env("AWS_DEFAULT_REGION", REGION)
-            .env("AWS_ACCESS_KEY_ID", "sandbox")
-            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .env("AWS_ACCESS_KEY_ID", self.access_key_id())
+            .env("AWS_SECRET_ACCESS_KEY", self.secret_access_key())
             .output()
             .expect("the AWS CLI runs");
         let said = String::from_utf8_lossy(&stderr);

@@ -1,6 +1,8 @@
 //! The stack: what its template says, what comes of it when it is deployed, and how it is deployed.
 
+mod deploy_script;
 mod deploying;
+mod destroying;
 mod events;
 mod metrics;
 mod permissions;
