@@ -217,8 +217,8 @@ async fn a_bucket_of_another_account_is_refused() {
 /// An AWS CLI that answers with control characters wherever others than AWS choose the words.
 const HOSTILE_CLI: &str = r#"#!/bin/sh
 owned='\u001b]0;owned\u0007\r\u009b31m\u007f'
-functions='{"OutputKey": "RelayFunctionName", "OutputValue": "f"},
-  {"OutputKey": "SweepFunctionName", "OutputValue": "f"}'
+functions="{\"OutputKey\": \"RelayFunctionName\", \"OutputValue\": \"f$owned\"},
+  {\"OutputKey\": \"SweepFunctionName\", \"OutputValue\": \"f$owned\"}"
 case "$*" in
 *get-caller-identity*) echo '{"Account": "123456789012"}' ;;
 *describe-stacks*)
@@ -229,6 +229,8 @@ case "$*" in
     \"LogicalResourceId\": \"Relay\", \"ResourceStatusReason\": \"because $owned\"}]}" ;;
 *"cloudformation deploy"*)
   if [ -n "$FAILS" ]; then printf 'the CLI fails\033[31m\nfor a reason\n' >&2; exit 1; fi ;;
+*s3api*"--expected-bucket-owner 123456789012"*) echo '{}' ;;
+*s3api*) echo "whose bucket it is was not asked: $*" >&2; exit 1 ;;
 *get-function-configuration*) printf '%s\n' "{\"CodeSha256\": \"$owned\"}" ;;
 *) echo '{}' ;;
 esac
@@ -245,12 +247,12 @@ async fn control_characters_in_what_aws_says_do_not_reach_the_terminal() {
     fs::write(&cli, HOSTILE_CLI).expect("a program");
     fs::set_permissions(&cli, fs::Permissions::from_mode(0o755)).expect("it can be run");
     let functions = small_functions();
-    let deploy = |fails: &str, expected: &[&str]| {
+    let told = |command: &str, fails: &str, expected: &[&str]| {
         let mut script = Command::new(&python);
         user(&sandbox, &mut script);
-        script.arg(workspace().join("infra/deploy.py")).args(["deploy", "--stack", "s"]);
-        script.args(["--region", REGION, "--bucket", "b", "--architecture", architecture()]);
-        script.arg("--functions").arg(functions.path());
+        script.arg(workspace().join("infra/deploy.py")).args([command, "--stack", "s"]);
+        script.args(["--region", REGION]).envs([("BUCKET", "b"), ("ARCH", architecture())]);
+        script.env("FUNCTIONS", functions.path());
         let said = fail(script.env("FAILS", fails));
         assert!(said.chars().all(|char| char == '\n' || !char.is_control()), "{said:?}");
         for expected in expected {
@@ -259,9 +261,11 @@ async fn control_characters_in_what_aws_says_do_not_reach_the_terminal() {
     };
     let owned = r"\x1b]0;owned\x07\x0d\x9b31m\x7f";
     let reason = format!("  Relay: because {owned}\n");
-    deploy("yes", &["the CLI fails\\x1b[31m\nfor a reason\n", &reason]);
+    told("deploy", "yes", &["the CLI fails\\x1b[31m\nfor a reason\n", &reason]);
     let output = format!(r"  Other              {owned}\x0aLast");
-    deploy("", &[&output, &format!("got {owned}.")]);
+    let stopped = [format!("Function f{owned} runs other"), format!("got {owned}.")];
+    told("deploy", "", &[&output, &stopped[0], &stopped[1]]);
+    told("destroy", "", &[&format!("function f{owned} has no variable DOCUMENT_NAMES")]);
 
     let mut script = script(&sandbox, "deploy", "my-stack");
     let said = fail(script.args(["--bucket", "b\u{1b}[31m", "--parameters", "A=b"]));

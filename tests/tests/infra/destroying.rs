@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
-use tests::sandbox::{REGION, Sandbox, python_tool, unique_number};
+use tests::sandbox::{NODES, REGION, Sandbox, python_tool, unique_number};
 
 use crate::deploy_script::{
     create_stack, deploy, fail, foreign_stack, keys, new_bucket, script, seen, small_functions,
@@ -101,16 +101,20 @@ async fn how_many_tasks_will_not_be_answered_is_said_before() {
     assert!(said.contains("no command of the stack's documents is executing"), "{said}");
 
     let nodes = sandbox.add_nodes(["silent"]);
+    let (shell, power_shell) =
+        (format!("{stack}-SfnRunShellScript"), format!("{stack}-SfnRunPowerShellScript"));
+    let parameters = [("commands", "true"), ("taskToken", "secret-token")];
     // More than a page of ListCommands.
-    for number in 0..51 {
-        let document = ["SfnRunShellScript", "SfnRunPowerShellScript"][number % 2];
-        let parameters = [("commands", "true"), ("taskToken", "secret-token")];
-        sandbox.send_command(&format!("{stack}-{document}"), &nodes[0], &parameters).await;
+    for _ in 0..51 {
+        sandbox.send_command(&shell, &nodes[0], &parameters).await;
     }
-    // Commands of other stacks' documents do not count.
+    sandbox.send_command(&power_shell, &nodes[0], &parameters).await;
+    // Neither one that has ended counts, nor one of another document.
+    let ended = sandbox.send_command(&shell, NODES[0], &parameters).await;
+    sandbox.command_ended(&ended).await;
     sandbox.send_command("AWS-RunShellScript", &nodes[0], &[("commands", "true")]).await;
     let said = fail(&mut script(&sandbox, "destroy", &stack));
-    let expected = "commands of the stack's documents that are still executing: 51; \
+    let expected = "commands of the stack's documents that are still executing: 52; \
                     their tasks will no longer be answered";
     assert!(said.contains(expected), "{said}");
     assert!(!said.contains("secret-token"), "{said}");

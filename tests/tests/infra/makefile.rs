@@ -1,6 +1,8 @@
 //! What users give to make: it arrives as it is, and none of it is executed.
 
+use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use tests::sandbox::{REGION, Sandbox, python_tool, workspace};
@@ -11,8 +13,12 @@ use crate::deploy_script::{fail, user};
 async fn nothing_in_a_value_is_executed() {
     let sandbox = Sandbox::shared().await;
     let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("made");
-    let path = file.display();
+    let path = directory.path().join("made");
+    let path = path.display();
+    let nothing_made = |what: &str| {
+        let made: Vec<_> = fs::read_dir(directory.path()).expect("a directory").collect();
+        assert!(made.is_empty(), "{what}: {made:?}");
+    };
     let values = [
         format!("x'; touch {path}; '"),
         format!("x\"; touch {path}; \""),
@@ -41,9 +47,9 @@ async fn nothing_in_a_value_is_executed() {
         for value in &values {
             let given = format!("{variable}={value}");
             fail(make(&sandbox).args([target, "REGION=somewhere", &given]));
-            assert!(!file.exists(), "make {target} {given}");
+            nothing_made(&format!("make {target} {given}"));
             fail(make(&sandbox).args([target, "REGION=somewhere"]).env(variable, value));
-            assert!(!file.exists(), "{given} make {target}");
+            nothing_made(&format!("{given} make {target}"));
         }
     }
 }
@@ -75,8 +81,13 @@ async fn a_value_arrives_as_it_is() {
 #[tokio::test]
 async fn watch_wants_an_endpoint_and_keys() {
     let sandbox = Sandbox::shared().await;
+    // A cargo that watches nothing, should it come to that.
+    let programs = tempfile::tempdir().expect("a directory");
+    symlink("/bin/false", programs.path().join("cargo")).expect("a link");
+    let others = env::var("PATH").expect("programs");
+    let path = format!("{}:{others}", programs.path().display());
     for missing in ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"] {
-        let said = fail(make(&sandbox).arg("watch").env_remove(missing));
+        let said = fail(make(&sandbox).arg("watch").env_remove(missing).env("PATH", &path));
         assert!(said.contains("start `make up`, then `. target/sandbox.env`"), "{said}");
     }
 }
