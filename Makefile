@@ -1,6 +1,8 @@
 # What one can do with this project. `make` alone prints the list.
 # Needs GNU make, cargo, a C compiler and Python 3.11; everything else is installed below target/.
 
+# What users set. Recipes read it from their environment, as "$$STACK", and never as text of make, so
+# that nothing in a value is executed, and a dollar stays one.
 PORT ?= 5000
 EVENT ?= command-success
 ARCH ?= arm64
@@ -13,6 +15,8 @@ BUCKET ?=
 PARAMETERS ?=
 # A directory of functions that are built already, such as target/lambda. Empty: they are built.
 FUNCTIONS ?=
+# The name of the stack once more, for `make destroy`.
+CONFIRM ?=
 # How many histories `make simulate` runs.
 SEEDS ?= 1000
 # How long `make fuzz` runs all of its targets together, without building them.
@@ -21,6 +25,11 @@ SECONDS ?= 120
 TARGETS ?= event answers report documents
 # More for the sandbox's command line, such as ARGS="--nodes 5".
 ARGS ?=
+
+GIVEN := PORT EVENT ARCH MODE STACK REGION BUCKET PARAMETERS FUNCTIONS CONFIRM SEEDS SECONDS TARGETS \
+  ARGS $(foreach name,CHAOS_EXECUTIONS CHAOS_SEED,$(if $(filter undefined,$(origin $(name))),,$(name)))
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(GIVEN)
 
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
@@ -36,7 +45,7 @@ SANDBOX := cargo run --quiet --locked --package sandbox --bin sandbox --
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 
-say = @echo "==> $(1)"
+say = @printf '==> %s\n' "$(1)"
 # One sentence for what is missing, and how to get it.
 need = @command -v $(1) >/dev/null 2>&1 || { echo "$(1) is missing: $(2)." >&2; exit 1; }
 
@@ -48,12 +57,12 @@ help: ## Print this list
 .PHONY: demo
 demo: binaries sandbox-venv ## Run scripts through state machines, and show what comes of them
 	$(call say,running the demo)
-	@$(SANDBOX) demo --python $(PYTHON) $(ARGS)
+	@$(SANDBOX) demo --python $(PYTHON) $$ARGS
 
 .PHONY: up
 up: binaries sandbox-venv ## Run the sandbox with the stack in it until Ctrl-C (PORT=5000, ARGS=…)
-	$(call say,starting the sandbox on port $(PORT))
-	@$(SANDBOX) up --port $(PORT) --python $(PYTHON) $(ARGS)
+	$(call say,starting the sandbox on port $$PORT)
+	@$(SANDBOX) up --port "$$PORT" --python $(PYTHON) $$ARGS
 
 .PHONY: test
 test: binaries sandbox-venv tests-venv ## Run all tests
@@ -61,10 +70,9 @@ test: binaries sandbox-venv tests-venv ## Run all tests
 	SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --workspace
 
 .PHONY: chaos
-chaos: export CHAOS_EXECUTIONS ?= 1000
 chaos: binaries sandbox-venv ## Run executions under faults, kills and stops (CHAOS_EXECUTIONS=1000, CHAOS_SEED=1)
-	$(call say,running $(CHAOS_EXECUTIONS) executions under chaos)
-	SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --package tests --test chaos -- --nocapture
+	$(call say,running $${CHAOS_EXECUTIONS:-1000} executions under chaos)
+	CHAOS_EXECUTIONS="$${CHAOS_EXECUTIONS:-1000}" SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --package tests --test chaos -- --nocapture
 
 .PHONY: lint
 lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licences and sources
@@ -82,7 +90,7 @@ lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licen
 .PHONY: simulate
 simulate: toolchain ## Run histories with faults in simulated time, on all cores (SEEDS=1000, ARGS="--seed 7")
 	@cargo build --quiet --locked --package simulation --bin simulate
-	@"$(BUILT)/debug/simulate" $(or $(ARGS),--seeds $(SEEDS))
+	@"$(BUILT)/debug/simulate" $(if $(ARGS),$$ARGS,--seeds "$$SEEDS")
 
 .PHONY: mutations
 mutations: toolchain ## Put deliberate faults into a copy, and expect the simulation to find each
@@ -91,7 +99,7 @@ mutations: toolchain ## Put deliberate faults into a copy, and expect the simula
 .PHONY: fuzz
 fuzz: toolchain $(CARGO_FUZZ) ## Throw hostile input at events, answers, reports and documents (SECONDS=120, all together)
 	$(call need,c++,install a C++ compiler such as g++ or clang++; libFuzzer is built with it)
-	@CARGO_FUZZ="$(CURDIR)/$(CARGO_FUZZ)" tests/fuzz/run.sh '$(SECONDS)' $(TARGETS)
+	@CARGO_FUZZ="$(CURDIR)/$(CARGO_FUZZ)" tests/fuzz/run.sh "$$SECONDS" $$TARGETS
 
 .PHONY: bench
 bench: toolchain bench-venv ## Measure the functions next to a relay in Python (MODE=full or quick)
@@ -102,53 +110,58 @@ bench: toolchain bench-venv ## Measure the functions next to a relay in Python (
 	@cargo build --locked --profile driver --package tests --features bench --bin bench
 	$(call say,measuring)
 	@SANDBOX_PROGRAM="$(BUILT)/debug/sandbox" SANDBOX_PYTHON="$(PYTHON)" \
-	  "$(BUILT)/driver/bench" --mode $(MODE) --functions "$(BUILT)/release" --python "$(PYTHON)" \
-	  --directory "$(BUILT)/bench" $(if $(filter full,$(MODE)),--chart tests/bench/results.svg) $(ARGS)
+	  "$(BUILT)/driver/bench" --mode "$$MODE" --functions "$(BUILT)/release" --python "$(PYTHON)" \
+	  --directory "$(BUILT)/bench" $(if $(filter full,$(MODE)),--chart tests/bench/results.svg) $$ARGS
 
 .PHONY: build
 build: architecture toolchain rust-target tests-venv ## Build the functions for Lambda (ARCH=arm64 or x86_64)
-	$(call say,building for $(ARCH))
+	$(call say,building for $$ARCH)
 	$(WITH_VENV) cargo lambda build --locked --release $(LAMBDA_TARGET) --package functions
-	@ls -l $(LAMBDA_DIRECTORY)/*/bootstrap
+	@ls -l "$(LAMBDA_DIRECTORY)"/*/bootstrap
 
 # What is missing is told before the build, which takes minutes.
 .PHONY: deploy
 deploy: architecture tests-venv ## Deploy the stack (STACK=…, REGION=…, BUCKET=…, ARCH=, PARAMETERS=)
-	@$(DEPLOY) deploy $(WHERE) --bucket '$(BUCKET)' --parameters "$$PARAMETERS" --only-check
+	@$(DEPLOY) deploy --only-check
 	@$(if $(FUNCTIONS),,$(MAKE) build)
-	@$(DEPLOY) deploy $(WHERE) --bucket '$(BUCKET)' --parameters "$$PARAMETERS" \
-	  --architecture $(ARCH) --functions '$(or $(FUNCTIONS),$(LAMBDA_DIRECTORY))'
+	@FUNCTIONS="$${FUNCTIONS:-$(LAMBDA_DIRECTORY)}" $(DEPLOY) deploy
 
 .PHONY: destroy
-destroy: tests-venv ## Delete the stack (STACK=…, REGION=…)
-	@$(DEPLOY) destroy $(WHERE)
+destroy: tests-venv ## Delete the stack (STACK=…, REGION=…, CONFIRM= the name once more)
+	@$(DEPLOY) destroy
 
 .PHONY: watch
-watch: toolchain tests-venv ## Run the functions under cargo lambda, against `make up` (PORT=5000)
-	$(WITH_VENV) AWS_ENDPOINT_URL="$${AWS_ENDPOINT_URL:-http://127.0.0.1:$(PORT)}" \
-	  AWS_REGION="$${AWS_REGION:-us-east-1}" AWS_ACCESS_KEY_ID="$${AWS_ACCESS_KEY_ID:-sandbox}" \
-	  AWS_SECRET_ACCESS_KEY="$${AWS_SECRET_ACCESS_KEY:-sandbox}" \
-	  cargo lambda watch --invoke-address 127.0.0.1 --package functions
+watch: endpoint toolchain tests-venv ## Run the functions under cargo lambda, against `make up`
+	$(WITH_VENV) cargo lambda watch --invoke-address 127.0.0.1 --package functions
 
 .PHONY: invoke
-invoke: events/$(EVENT).json toolchain tests-venv ## Send an event to the relay that `make watch` runs (EVENT=command-success)
-	$(WITH_VENV) cargo lambda invoke relay --invoke-address 127.0.0.1 --data-file events/$(EVENT).json
+invoke: event toolchain tests-venv ## Send an event to the relay that `make watch` runs (EVENT=command-success)
+	$(WITH_VENV) cargo lambda invoke relay --invoke-address 127.0.0.1 --data-file "events/$$EVENT.json"
 
 .PHONY: venv
 venv: sandbox-venv tests-venv ## Install the Python tools, all pinned, into target/venv
 
 # ---- What the targets above stand on -------------------------------------------------------------
 
-export PARAMETERS
 DEPLOY := $(PYTHON) infra/deploy.py
-WHERE = --stack '$(STACK)' --region '$(REGION)'
-LAMBDA_DIRECTORY := $(or $(CARGO_TARGET_DIR),target)/lambda
+LAMBDA_DIRECTORY := $(BUILT)/lambda
 RUST_TARGET := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu
 LAMBDA_TARGET := $(if $(filter arm64,$(ARCH)),--arm64)$(if $(filter x86_64,$(ARCH)),--x86-64)
 
+EVENTS := $(sort $(basename $(notdir $(wildcard events/*.json))))
+
 .PHONY: architecture
 architecture:
-	@test -n "$(LAMBDA_TARGET)" || { echo "ARCH is $(ARCH), and must be arm64 or x86_64." >&2; exit 1; }
+	@test -n "$(LAMBDA_TARGET)" || { printf 'ARCH is %s, and must be arm64 or x86_64.\n' "$$ARCH" >&2; exit 1; }
+
+# Whoever watches says where the functions call AWS: without a word, that would be the user's account.
+.PHONY: endpoint
+endpoint:
+	@test -n "$$AWS_ENDPOINT_URL" && test -n "$$AWS_ACCESS_KEY_ID" || { echo "AWS_ENDPOINT_URL or AWS_ACCESS_KEY_ID is not set: start \`make up\`, then \`. target/sandbox.env\`." >&2; exit 1; }
+
+.PHONY: event
+event:
+	@test -f "events/$$EVENT.json" || { printf 'there is no events/%s.json: EVENT is one of %s.\n' "$$EVENT" "$(EVENTS)" >&2; exit 1; }
 
 .PHONY: toolchain
 toolchain:
@@ -187,6 +200,3 @@ $(CARGO_DENY): | toolchain
 $(CARGO_FUZZ): | toolchain
 	$(call say,installing cargo-fuzz $(CARGO_FUZZ_VERSION))
 	cargo install --quiet --locked --version $(CARGO_FUZZ_VERSION) --root target/tools cargo-fuzz
-
-events/%.json:
-	@echo "there is no events/$*.json: EVENT is one of $(sort $(basename $(notdir $(wildcard events/*.json))))." >&2; exit 1

@@ -43,6 +43,9 @@ from moto.events.responses import EventsHandler
 from moto.iam.access_control import IAMRequest
 from moto.iam.models import ManagedPolicy, Role
 from moto.moto_api._internal import urls as moto_api_urls
+from moto.s3.exceptions import BucketAccessDeniedError
+from moto.s3.models import s3_backends
+from moto.s3.responses import S3Response
 from moto.ssm.models import Document
 from moto.stepfunctions import models as states_models
 from moto.stepfunctions.parser.api import ExecutionStatus
@@ -597,6 +600,28 @@ def correct_code_location():
     moto_api_urls.url_paths["{0}/moto-api/lambda-code/" + names + "$"] = serve_code
 
 
+# --- S3 -------------------------------------------------------------------------------------------
+
+def correct_bucket_owner():
+    """AWS: a request that says in x-amz-expected-bucket-owner which account a bucket belongs to is
+    denied when it belongs to another."""
+
+    def check_owner_before(respond):
+        def check_and_respond(self, request, full_url):
+            expected = request.headers.get("x-amz-expected-bucket-owner")
+            bucket = self.parse_bucket_name_from_url(request, full_url)
+            if expected and bucket in s3_backends.bucket_accounts:
+                _, owner = s3_backends.bucket_accounts[bucket]
+                if expected != owner:
+                    raise BucketAccessDeniedError(bucket)
+            return respond(self, request, full_url)
+
+        return check_and_respond
+
+    S3Response._bucket_response = check_owner_before(S3Response._bucket_response)
+    S3Response._key_response = check_owner_before(S3Response._key_response)
+
+
 # --- IAM ------------------------------------------------------------------------------------------
 
 def resources_of(service, operation, body, region, account):
@@ -725,6 +750,7 @@ def correct_all():
     correct_test_event_pattern()
     correct_event_invoke_config()
     correct_code_location()
+    correct_bucket_owner()
     serve_authorization()
 
 

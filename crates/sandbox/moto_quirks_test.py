@@ -67,7 +67,7 @@ class Moto:
         )
         atexit.register(self.process.kill)
         self.wait(port)
-        client = partial(
+        self.client = client = partial(
             boto3.client,
             endpoint_url=self.endpoint,
             region_name="us-east-1",
@@ -592,6 +592,32 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
                 return zipfile.ZipFile(io.BytesIO(response.read())).namelist()
 
         self.check(probe, moto="elsewhere", aws=["bootstrap"])
+
+    def test_a_bucket_of_another_account_than_expected_is_denied(self):
+        def probe(moto):
+            bucket = moto.name()
+            role = "arn:aws:iam::210987654321:role/tester"
+            keys = moto.tokens.assume_role(RoleArn=role, RoleSessionName="tester")["Credentials"]
+            moto.client(
+                "s3",
+                aws_access_key_id=keys["AccessKeyId"],
+                aws_secret_access_key=keys["SecretAccessKey"],
+                aws_session_token=keys["SessionToken"],
+            ).create_bucket(Bucket=bucket)
+            codes = []
+            for owner in ("123456789012", "210987654321"):
+                expected = {"Bucket": bucket, "ExpectedBucketOwner": owner}
+                codes += [
+                    code(moto.buckets.get_bucket_location, **expected),
+                    code(moto.buckets.head_bucket, **expected),
+                    code(moto.buckets.put_object, Key="key", Body=b"", **expected),
+                    code(moto.buckets.head_object, Key="key", **expected),
+                ]
+            return codes
+
+        # The answer to a HEAD has no body, and so no name for the error.
+        denied = ["AccessDenied", "403", "AccessDenied", "403"]
+        self.check(probe, moto=["accepted"] * 8, aws=denied + ["accepted"] * 4)
 
 
 class Authorization(unittest.TestCase):

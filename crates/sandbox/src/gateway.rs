@@ -28,7 +28,7 @@ use crate::{
     gate::Gate,
     journal::Journal,
     lambda::{self, Admission, Invocation, InvokeError, Lambda},
-    roles::{Caller, Holder, Roles},
+    roles::{self, Caller, Holder, Roles},
     run_command::{ApiError, RunCommand},
 };
 
@@ -135,7 +135,22 @@ impl Gateway {
         if let Some(function) = invoked_function(parts) {
             return self.invoke(&function, &parts.headers, body).await;
         }
-        self.pass_on(parts, body).await
+        let answer = self.pass_on(parts, body).await;
+        if call.service == "sts" && operation == "AssumeRole" {
+            return self.admit_role(answer).await;
+        }
+        answer
+    }
+
+    /// Lets in whoever has got credentials of a role.
+    async fn admit_role(&self, answer: Response) -> Response {
+        let (parts, body) = answer.into_parts();
+        // It was taken from moto whole.
+        let body = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+        if let Some(credentials) = roles::credentials(&String::from_utf8_lossy(&body)) {
+            self.gate.admit(credentials.access_key_id);
+        }
+        Response::from_parts(parts, Body::from(body))
     }
 
     /// Takes any source, so that any event can be tried; AWS keeps `aws.` for itself.

@@ -139,7 +139,7 @@ impl Roles {
 }
 
 /// The credentials in the answer of `AssumeRole`.
-fn credentials(xml: &str) -> Option<Credentials> {
+pub fn credentials(xml: &str) -> Option<Credentials> {
     let document = roxmltree::Document::parse(xml).ok()?;
     let text = |name: &str| {
         let element = document.descendants().find(|node| node.tag_name().name() == name)?;

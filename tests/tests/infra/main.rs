@@ -1,7 +1,10 @@
 //! The stack: what its template says, what comes of it when it is deployed, and how it is deployed.
 
+mod deploy_script;
 mod deploying;
+mod destroying;
 mod events;
+mod makefile;
 mod metrics;
 mod permissions;
 mod template;
