@@ -72,7 +72,7 @@ test: binaries sandbox-venv tests-venv ## Run all tests
 .PHONY: chaos
 chaos: binaries sandbox-venv ## Run executions under faults, kills and stops (CHAOS_EXECUTIONS=1000, CHAOS_SEED=1)
 	$(call say,running $${CHAOS_EXECUTIONS:-1000} executions under chaos)
-	CHAOS_EXECUTIONS="$${CHAOS_EXECUTIONS:-1000}" SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --package tests --test chaos -- --nocapture
+	CHAOS_EXECUTIONS="$${CHAOS_EXECUTIONS:-1000}" SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --package end-to-end --test chaos -- --nocapture
 
 .PHONY: lint
 lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licences and sources
@@ -81,7 +81,7 @@ lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licen
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	@cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml > /dev/null
 	$(call say,running clippy)
-	cargo clippy --locked --workspace --all-targets --features tests/bench -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(call say,checking the template)
 	$(VENV)/bin/cfn-lint --template infra/template.yaml
 	$(call say,checking dependencies)
@@ -104,10 +104,10 @@ fuzz: toolchain $(CARGO_FUZZ) ## Throw hostile input at events, answers, reports
 .PHONY: bench
 bench: toolchain bench-venv ## Measure the functions next to a relay in Python (MODE=full or quick)
 	$(call say,building the functions for release)
-	@cargo build --locked --release --package functions --package nothing --bins
+	@cargo build --locked --release --package functions --package noop-function --bins
 	$(call say,building the sandbox and the program that measures)
 	@cargo build --locked --package sandbox --bins
-	@cargo build --locked --profile driver --package tests --features bench --bin bench
+	@cargo build --locked --profile driver --package bench --bin bench
 	$(call say,measuring)
 	@SANDBOX_PROGRAM="$(BUILT)/debug/sandbox" SANDBOX_PYTHON="$(PYTHON)" \
 	  "$(BUILT)/driver/bench" --mode "$$MODE" --functions "$(BUILT)/release" --python "$(PYTHON)" \

@@ -13,6 +13,8 @@ pub mod call_error;
 pub mod clients;
 pub mod run_command;
 pub mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod trust;
 pub mod warm_up;
 

@@ -31,6 +31,8 @@ pub mod ports;
 pub mod report;
 pub mod settle;
 pub mod sweep;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod token;
 pub mod verdict;
 

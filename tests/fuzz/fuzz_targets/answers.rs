@@ -1,6 +1,6 @@
-//! Any bytes as the answers of AWS: see `hostile::answers`.
+//! Any bytes as the answers of AWS: see `checks::answers`.
 #![no_main]
 
-use hostile::answers::{Answers, check};
+use checks::answers::{Answers, check};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| check(&Answers::from_bytes(input)));

@@ -1,4 +1,4 @@
-//! Any bytes as an event: see `hostile::event`.
+//! Any bytes as an event: see `checks::event`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| hostile::event::check(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::event::check(input));

@@ -2,5 +2,7 @@
 
 mod report;
 mod sample;
+mod settle;
+mod slices;
 mod sweep;
 mod verdict;

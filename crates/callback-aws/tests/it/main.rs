@@ -1,0 +1,3 @@
+//! What goes over the wire, and what comes back from it.
+
+mod wire;

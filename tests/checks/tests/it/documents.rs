@@ -1,0 +1,131 @@
+//! Parameters of our documents that hold what shells, paths and documents make much of.
+
+use checks::TOKEN;
+use checks::documents::{Request, check};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::json;
+
+const ODD: &[&str] = &[
+    "",
+    "$(touch x)",
+    "`touch x`",
+    "; rm -rf .",
+    "\"",
+    "'",
+    "\\",
+    "a\nb\r\nc",
+    "{{ commands }}",
+    "{{commands}}",
+    "{{ taskToken }}",
+    "{{ workingDirectory }}",
+    "{{ Commands }}",
+    "{{ssm:x}}",
+    "{{ global:REGION }}",
+    "{{",
+    "}}",
+    "$HOME ~ * ? [a] {a,b} & | < > ! #",
+    "%PATH% $env:PATH",
+    "#!/bin/echo",
+    "../../..",
+    "/",
+    "node.json",
+    "ü 漢字 🦀 \u{202e}\u{2028}\u{feff}",
+    "\u{0}",
+    "\u{7}\u{1b}[2J",
+    "--",
+    "-rf",
+];
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => vec(select(ODD), 1..4).prop_map(|pieces| pieces.concat()),
+        1 => ".{0,60}",
+        1 => (".", 1..30_000_usize).prop_map(|(unit, times)| unit.repeat(times)),
+    ]
+}
+
+/// A value that the parameter takes, or now and then any text.
+fn mostly(good: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop_oneof![5 => select(good).prop_map(str::to_owned), 1 => text()]
+}
+
+fn request(document: &str, values: Vec<(&str, String)>) -> Request {
+    let mut request = Request { document: document.to_owned(), parameters: [].into() };
+    for (name, value) in values {
+        request.parameters.entry(name.to_owned()).or_default().push(value);
+    }
+    request
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_script_gets_its_lines_and_its_directory(
+        is_shell in any::<bool>(),
+        lines in vec(text(), 0..4),
+        directory in text(),
+        seconds in mostly(&["1", "3600", "172800"]),
+        token in mostly(&[TOKEN]),
+        on_failure in mostly(&["Fail", "Report"]),
+        on_abandon in mostly(&["Cancel", "Continue"]),
+    ) {
+        let mut values: Vec<_> = lines.into_iter().map(|line| ("commands", line)).collect();
+        values.extend([
+            ("workingDirectory", directory),
+            ("executionTimeout", seconds),
+            ("taskToken", token),
+            ("onFailure", on_failure),
+            ("onAbandon", on_abandon),
+        ]);
+        let document = if is_shell { "SfnRunShellScript" } else { "SfnRunPowerShellScript" };
+        check(&request(document, values));
+    }
+
+    #[test]
+    fn a_nested_script_gets_its_lines_and_its_directory(
+        name in mostly(&["AWS-RunShellScript", "AWS-RunPowerShellScript"]),
+        lines in vec(text(), 1..4),
+        directory in text(),
+        odd in proptest::option::weighted(0.1, text()),
+    ) {
+        let parameters = json!({ "commands": lines, "workingDirectory": directory }).to_string();
+        check(&request("SfnRunDocument", vec![
+            ("documentName", name),
+            ("documentParameters", odd.unwrap_or(parameters)),
+            ("taskToken", TOKEN.to_owned()),
+        ]));
+    }
+
+    #[test]
+    fn an_automation_starts_the_command_that_it_was_asked_for(
+        by_targets in any::<bool>(),
+        lines in vec(text(), 1..4),
+        directory in prop_oneof![Just("\"\"".to_owned()), text()],
+        node in mostly(&["i-0123456789abcdef0"]),
+        (key, value) in (text(), text()),
+        seconds in mostly(&["1", "3600", "172800"]),
+        token in text(),
+    ) {
+        let mut values: Vec<_> = lines.into_iter().map(|line| ("Commands", line)).collect();
+        values.extend([("workingDirectory", directory), ("executionTimeout", seconds), ("taskToken", token)]);
+        let document = if by_targets {
+            values.push(("Targets", json!({ "Key": key, "Values": [value] }).to_string()));
+            "SfnRunCommandByTargets"
+        } else {
+            values.push(("InstanceIds", node));
+            "SfnRunCommandByInstanceIds"
+        };
+        check(&request(document, values));
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused(name in text(), document in select(&[
+        "SfnRunShellScript", "SfnRunPowerShellScript", "SfnRunDocument",
+        "SfnRunCommandByInstanceIds", "SfnRunCommandByTargets",
+    ][..])) {
+        check(&request(document, vec![(&name, "x".to_owned()), ("taskToken", TOKEN.to_owned())]));
+    }
+}

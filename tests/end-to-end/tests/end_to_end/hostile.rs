@@ -1,0 +1,87 @@
+//! Text that shells, paths and documents make much of, in the parameters of the deployed documents.
+//! That any text arrives as what it is, is shown by `tests/checks`; here it goes through
+//! CloudFormation, Step Functions and the SDKs, too.
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use sandbox_client::Sandbox;
+
+use crate::{borrowed, node, task};
+
+/// The script is printed and not run: each of its lines must come out as it went in.
+const PRINT_ME: &str = "#!/bin/cat";
+const LINES: [&str; 8] = [
+    "$(touch x) `touch x`; rm -rf . && touch x",
+    "\"double\" 'single' \\ back",
+    "{{ commands }}{{commands}} {{ taskToken }} {{ Commands }} {{ ssm:x }} {{ global:REGION }}",
+    "two\nlines\r\n",
+    "ü 漢字 🦀 \u{202e}\u{2028}\u{feff}",
+    "a\u{0}b\u{7}\u{1b}[2J",
+    "$.Parameters $$.Task.Token {% $states.input %} States.Format('{}', 1)",
+    "",
+];
+/// A directory's name, and nothing but that.
+const DIRECTORY: &str = "$(touch x)/`touch x`; touch x/{{ commands }}/\"a\" 'b' \\ ü *";
+
+fn script() -> Vec<&'static str> {
+    [PRINT_ME].into_iter().chain(LINES).collect()
+}
+
+fn shell_task(node: &str, script: &[&str], directory: &str) -> Value {
+    let mut task = task("SfnRunShellScript", &[node], script);
+    task["Parameters"]["Parameters"]["workingDirectory"] = json!([directory]);
+    task
+}
+
+fn automation_task(node: &str, script: &[&str], directory: &str) -> Value {
+    let mut task = task("SfnRunCommandByInstanceIds", &[], &[]);
+    task["Resource"] =
+        json!("arn:aws:states:::aws-sdk:ssm:startAutomationExecution.waitForTaskToken");
+    task["Parameters"] = json!({
+        "DocumentName": "SfnRunCommandByInstanceIds",
+        "Parameters": {
+            "InstanceIds": [node],
+            "Commands": script,
+            "workingDirectory": [directory],
+            "taskToken.$": "States.Array($$.Task.Token)",
+        },
+    });
+    task
+}
+
+fn nested_task(node: &str, script: &[&str], directory: &str) -> Value {
+    let mut task = task("SfnRunDocument", &[node], &[]);
+    let nested = json!({ "commands": script, "workingDirectory": [directory] }).to_string();
+    let parameters = &mut task["Parameters"]["Parameters"];
+    parameters["documentName"] = json!(["AWS-RunShellScript"]);
+    parameters["documentParameters"] = json!([nested]);
+    parameters.as_object_mut().expect("parameters").remove("commands");
+    task
+}
+
+#[rstest]
+#[case::a_command(shell_task)]
+#[case::an_automation(automation_task)]
+#[case::another_document(nested_task)]
+#[tokio::test]
+async fn hostile_text_is_text(#[case] task: fn(&str, &[&str], &str) -> Value) {
+    let sandbox = Sandbox::shared().await;
+    let nodes = sandbox.add_nodes(["online"]);
+    let [id] = borrowed(&nodes)[..] else { panic!("one node") };
+
+    let ended = sandbox.run_task(&task(id, &script(), DIRECTORY)).await;
+    let expected: String = script().iter().flat_map(|line| [line, "\n"]).collect();
+    assert_eq!(node(ended.success(), id)["StandardOutputContent"], expected);
+
+    let ended = sandbox.run_task(&task(id, &["pwd", "ls -A \"$HOME\""], DIRECTORY)).await;
+    let home = sandbox.directory().join("nodes").join(id);
+    let stdout = node(ended.success(), id)["StandardOutputContent"].as_str().expect("a text");
+    // Nothing but the directory came into being: no `x` anywhere.
+    let expected = format!("{}/{DIRECTORY}\n.commands\n$(touch x)\nnode.json\n", home.display());
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(stdout), sorted(&expected));
+}

@@ -1,0 +1,220 @@
+//! Alarms and dashboard show what the functions really emit.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use callback::Outcome;
+use serde_json::{Value, json};
+use sandbox_client::{NODES, Sandbox, eventually, workspace};
+
+use crate::{TEMPLATE, resources};
+
+const NAMESPACE: &str = "RunCommandRelay";
+const FUNCTIONS: [(&str, &str); 2] =
+    [("RelayFunction", "run-command-relay-relay"), ("SweepFunction", "run-command-relay-sweep")];
+
+/// Metrics of AWS, with the one dimension that we use of each.
+const METRICS_OF_AWS: [(&str, &str, &str); 4] = [
+    ("AWS/Lambda", "Errors", "FunctionName"),
+    ("AWS/Lambda", "Invocations", "FunctionName"),
+    ("AWS/Lambda", "Throttles", "FunctionName"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName"),
+];
+
+/// What must raise an alarm.
+const ALARMS: [(&str, &str); 8] = [
+    ("ApproximateNumberOfMessagesVisible", "OnFailureQueue"),
+    ("Errors", "RelayFunction"),
+    ("Errors", "SweepFunction"),
+    ("Invocations", "SweepFunction"),
+    ("Recovered", "SweepFunction"),
+    ("Rejected", "SweepFunction"),
+    ("Settled", "RelayFunction"),
+    ("Truncated", "SweepFunction"),
+];
+
+/// What the dashboard must show.
+const SHOWN: [(&str, &str); 13] = [
+    ("ApproximateNumberOfMessagesVisible", "OnFailureQueue"),
+    ("Cancelled", "SweepFunction"),
+    ("Errors", "RelayFunction"),
+    ("Errors", "SweepFunction"),
+    ("EventToAnswer", "RelayFunction"),
+    ("Executing", "SweepFunction"),
+    ("Failed", "SweepFunction"),
+    ("Recovered", "SweepFunction"),
+    ("Rejected", "SweepFunction"),
+    ("Settled", "RelayFunction"),
+    ("Throttles", "RelayFunction"),
+    ("Throttles", "SweepFunction"),
+    ("Truncated", "SweepFunction"),
+];
+
+/// A metric as CloudWatch tells it from others; the value of `FunctionName` or `QueueName` is a
+/// resource of the template.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Metric {
+    namespace: String,
+    name: String,
+    dimensions: BTreeSet<String>,
+    resource: String,
+}
+
+#[tokio::test]
+async fn alarms_and_dashboard_use_the_metrics_that_the_functions_emit() {
+    let emitted = emitted(&Sandbox::shared().await).await;
+    let used: BTreeSet<_> = alarms().into_iter().chain(shown()).collect();
+    for metric in used {
+        if metric.namespace == NAMESPACE {
+            assert!(emitted.contains(&metric), "{metric:?} is emitted, among {emitted:#?}");
+        } else {
+            let [dimension] = &Vec::from_iter(&metric.dimensions)[..] else {
+                panic!("{metric:?} has one dimension");
+            };
+            let known = (&*metric.namespace, &*metric.name, dimension.as_str());
+            assert!(METRICS_OF_AWS.contains(&known), "{metric:?} is a metric of AWS");
+        }
+    }
+}
+
+#[test]
+fn what_needs_somebody_raises_an_alarm() {
+    let alarms = alarms();
+    let named: BTreeSet<_> = alarms.iter().map(|alarm| (&*alarm.name, &*alarm.resource)).collect();
+    assert_eq!(named, BTreeSet::from(ALARMS));
+}
+
+#[test]
+fn what_is_going_on_is_on_the_dashboard() {
+    let shown = shown();
+    let named: BTreeSet<_> =
+        shown.iter().map(|metric| (&*metric.name, &*metric.resource)).collect();
+    assert_eq!(named, BTreeSet::from(SHOWN));
+}
+
+#[test]
+fn the_alarm_of_rejected_tokens_has_the_word_of_the_code() {
+    let alarm = &TEMPLATE["Resources"]["RelayTokensRejectedAlarm"]["Properties"];
+    let outcome = json!({ "Name": "Outcome", "Value": Outcome::TokenRejected.name() });
+    assert!(alarm["Dimensions"].as_array().expect("dimensions").contains(&outcome), "{alarm}");
+}
+
+#[test]
+fn every_alarm_tells_the_topic_when_it_begins_and_when_it_ends() {
+    let told = json!({ "Fn::If": [
+        "HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" },
+    ] });
+    for (id, alarm) in resources("AWS::CloudWatch::Alarm") {
+        assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&told, &told), "{id}");
+        assert!(alarm["AlarmDescription"].is_string(), "{id} says what it means");
+        assert!(alarm["TreatMissingData"].is_string(), "{id} says what silence means");
+    }
+}
+
+/// The metrics of the alarms.
+fn alarms() -> Vec<Metric> {
+    let metric = |alarm: &Value| {
+        let dimensions = alarm["Dimensions"].as_array().expect("an alarm has dimensions");
+        let name = |dimension: &Value| text(&dimension["Name"]);
+        let resource = dimensions.iter().find_map(|dimension| {
+            let value = &dimension["Value"];
+            Some(text(value.get("Ref").or_else(|| value.get("Fn::GetAtt")?.get(0))?))
+        });
+        Metric {
+            namespace: text(&alarm["Namespace"]),
+            name: text(&alarm["MetricName"]),
+            dimensions: dimensions.iter().map(name).collect(),
+            resource: resource.expect("a dimension names a resource"),
+        }
+    };
+    resources("AWS::CloudWatch::Alarm").map(|(_, alarm)| metric(alarm)).collect()
+}
+
+/// The metrics of the dashboard.
+fn shown() -> Vec<Metric> {
+    let (_, dashboard) = resources("AWS::CloudWatch::Dashboard").next().expect("a dashboard");
+    let body = dashboard["DashboardBody"]["Fn::Sub"].as_str().expect("a text with references");
+    let body: Value = serde_json::from_str(body).expect("the body is JSON");
+    let widgets = body["widgets"].as_array().expect("widgets").iter();
+    let metrics = widgets.flat_map(|widget| {
+        widget["properties"]["metrics"].as_array().expect("a widget shows metrics")
+    });
+    metrics.map(|metric| searched(metric).unwrap_or_else(|| named(metric))).collect()
+}
+
+/// A metric of a dashboard that is named: namespace, name, dimension, value.
+fn named(metric: &Value) -> Metric {
+    let reference = text(&metric[3]);
+    let resource = reference.trim_start_matches("${").trim_end_matches('}');
+    Metric {
+        namespace: text(&metric[0]),
+        name: text(&metric[1]),
+        dimensions: BTreeSet::from([text(&metric[2])]),
+        resource: resource.split('.').next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// A metric of a dashboard that is looked for:
+/// `SEARCH('{Namespace,Dimension,…} MetricName="Name" FunctionName="${Function}"', …)`.
+fn searched(metric: &Value) -> Option<Metric> {
+    let expression = metric[0]["expression"].as_str()?;
+    let between = |begin: &str, end: &str| {
+        let (_, rest) = expression.split_once(begin).unwrap_or_else(|| panic!("{expression}"));
+        rest.split_once(end).unwrap_or_else(|| panic!("{expression}")).0.to_owned()
+    };
+    let schema = between("'{", "}");
+    let (namespace, dimensions) = schema.split_once(',').expect("a namespace and dimensions");
+    Some(Metric {
+        namespace: namespace.to_owned(),
+        name: between("MetricName=\"", "\""),
+        dimensions: dimensions.split(',').map(str::to_owned).collect(),
+        resource: between("FunctionName=\"${", "}\""),
+    })
+}
+
+/// The metrics in the lines that both functions have written, after each has done its work once.
+async fn emitted(sandbox: &Sandbox) -> BTreeSet<Metric> {
+    let state_machine =
+        "arn:aws:states:us-east-1:123456789012:stateMachine:run-command-by-instance-ids";
+    let input = json!({ "InstanceIds": [NODES[0]], "Commands": ["true"] });
+    sandbox.run(state_machine, &input).await.success();
+    let invoke = ["lambda", "invoke", "--function-name", FUNCTIONS[1].1, "--payload"];
+    let event = fs::read_to_string(workspace().join("events/scheduled.json")).expect("an event");
+    sandbox.aws_cli(&[&invoke[..], &[&event, "/dev/null"]].concat());
+    let mut emitted = BTreeSet::new();
+    for (resource, function) in FUNCTIONS {
+        let records = eventually(&format!("metrics of {function}"), async || {
+            let records = records(sandbox, function);
+            (!records.is_empty()).then_some(records)
+        })
+        .await;
+        emitted.extend(records.iter().flat_map(|record| metrics_of(record, resource)));
+    }
+    emitted
+}
+
+/// The lines in embedded metric format in a function's log.
+fn records(sandbox: &Sandbox, function: &str) -> Vec<Value> {
+    let path = sandbox.directory().join("logs").join(format!("{function}.log"));
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["_aws"].is_object()).collect()
+}
+
+fn metrics_of(record: &Value, resource: &str) -> Vec<Metric> {
+    let directive = &record["_aws"]["CloudWatchMetrics"][0];
+    let dimensions = directive["Dimensions"][0].as_array().expect("a set of dimensions");
+    let dimensions: BTreeSet<_> = dimensions.iter().map(text).collect();
+    let metrics = directive["Metrics"].as_array().expect("metrics").iter();
+    let metric = |metric: &Value| Metric {
+        namespace: text(&directive["Namespace"]),
+        name: text(&metric["Name"]),
+        dimensions: dimensions.clone(),
+        resource: resource.to_owned(),
+    };
+    metrics.map(metric).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is a text")).to_owned()
+}
