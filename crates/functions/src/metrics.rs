@@ -100,13 +100,13 @@ impl Definition {
 }
 
 impl RelayMetrics<'_> {
-    /// Writes the record as one line to standard output.
+    /// Writes the record as one line to `to`.
     ///
     /// # Errors
     ///
-    /// When standard output cannot be written.
-    pub fn emit(&self, now: Timestamp) -> io::Result<()> {
-        io::stdout().lock().write_all(&self.line(now)?)
+    /// When `to` cannot be written.
+    pub fn emit(&self, to: &mut impl Write, now: Timestamp) -> io::Result<()> {
+        to.write_all(&self.line(now)?)
     }
 
     fn line(&self, now: Timestamp) -> io::Result<Vec<u8>> {
@@ -122,13 +122,13 @@ impl RelayMetrics<'_> {
 }
 
 impl SweepMetrics<'_> {
-    /// Writes the record as one line to standard output.
+    /// Writes the record as one line to `to`.
     ///
     /// # Errors
     ///
-    /// When standard output cannot be written.
-    pub fn emit(&self, now: Timestamp) -> io::Result<()> {
-        io::stdout().lock().write_all(&self.line(now)?)
+    /// When `to` cannot be written.
+    pub fn emit(&self, to: &mut impl Write, now: Timestamp) -> io::Result<()> {
+        to.write_all(&self.line(now)?)
     }
 
     fn line(&self, now: Timestamp) -> io::Result<Vec<u8>> {

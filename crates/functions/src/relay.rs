@@ -1,5 +1,6 @@
 //! The function `relay`: an event of Run Command comes in, the task of its command is answered.
 
+use std::io::Write;
 use std::time::Instant;
 
 use callback::chain::chain;
@@ -36,7 +37,7 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
         Self { run_command, tasks, function_name }
     }
 
-    /// Settles the command of one event; logs and counts what became of it.
+    /// Settles the command of one event; logs what became of it, and counts it in `metrics_to`.
     ///
     /// # Errors
     ///
@@ -46,6 +47,7 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
         &self,
         event_json: &str,
         request_id: &str,
+        metrics_to: &mut impl Write,
     ) -> Result<RelayResponse, InvocationError> {
         let started = Instant::now();
         let change = CommandChange::parse(event_json);
@@ -95,7 +97,7 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
             request_id,
         };
         // A task that has been answered is not answered again for the sake of a metric.
-        if let Err(error) = metrics.emit(now) {
+        if let Err(error) = metrics.emit(metrics_to, now) {
             error!(%error, "metrics are not written");
         }
         result.map(|outcome| RelayResponse {

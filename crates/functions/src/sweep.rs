@@ -1,5 +1,6 @@
 //! The function `sweep`: by schedule, and when an execution ends, looks after all commands.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use callback::chain::chain;
@@ -57,7 +58,8 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
         Self { run_command, tasks, scope, function_name, last: Mutex::default() }
     }
 
-    /// Sweeps once; logs and counts what was found and done. Ends three seconds before `deadline`.
+    /// Sweeps once; logs what was found and done, and counts it in `metrics_to`. Ends three seconds
+    /// before `deadline`.
     ///
     /// When many executions are stopped at once, the first sweeps look after all of their commands.
     /// An event that such a sweep has already dealt with starts none, and is told by zeros.
@@ -71,6 +73,7 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
         event_json: &str,
         request_id: &str,
         deadline: Timestamp,
+        metrics_to: &mut impl Write,
     ) -> Result<SweepResponse, InvocationError> {
         let started = Instant::now();
         let trigger = SweepTrigger::parse(event_json)
@@ -106,7 +109,7 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
             sweep_duration: duration_ms,
             request_id,
         };
-        if let Err(error) = metrics.emit(now) {
+        if let Err(error) = metrics.emit(metrics_to, now) {
             error!(%error, "metrics are not written");
         }
         Ok(SweepResponse {

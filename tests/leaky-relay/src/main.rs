@@ -6,6 +6,7 @@
 //! catches, or `unfiltered` for a relay without fault whose logs are those of all crates.
 
 use std::env;
+use std::io::stdout;
 
 use callback::ports::{CallError, Delivery, Pulse};
 use callback::{TaskToken, Tasks};
@@ -82,14 +83,17 @@ async fn main() -> Result<(), Error> {
     let Clients { ssm, step_functions } = Clients::from_environment().await;
     if fault == "unfiltered" {
         let relay = Relay::new(ssm, step_functions, config.function_name);
-        return serve(async |event| relay.handle(event.payload.get(), "unfiltered").await).await;
+        return serve(async |event| {
+            relay.handle(event.payload.get(), "unfiltered", &mut stdout()).await
+        })
+        .await;
     }
     let relay = Relay::new(ssm, PanickingTasks(Fault::named(&fault)), config.function_name);
     if fault == "unguarded" {
         let handle = async |event: LambdaEvent<Box<RawValue>>| {
-            relay.handle(event.payload.get(), "unguarded").await
+            relay.handle(event.payload.get(), "unguarded", &mut stdout()).await
         };
         return lambda_runtime::run(service_fn(handle)).await;
     }
-    serve(async |event| relay.handle(event.payload.get(), "guarded").await).await
+    serve(async |event| relay.handle(event.payload.get(), "guarded", &mut stdout()).await).await
 }

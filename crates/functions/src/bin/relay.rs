@@ -1,5 +1,7 @@
 //! The Lambda function `relay`.
 
+use std::io::stdout;
+
 use callback_aws::Clients;
 use functions::{Relay, RelayConfig, serve, telemetry};
 use lambda_runtime::Error;
@@ -11,5 +13,8 @@ async fn main() -> Result<(), Error> {
     let clients = Clients::from_environment().await;
     clients.warm_up().await;
     let relay = Relay::new(clients.ssm, clients.step_functions, config.function_name);
-    serve(async |event| relay.handle(event.payload.get(), &event.context.request_id).await).await
+    serve(async |event| {
+        relay.handle(event.payload.get(), &event.context.request_id, &mut stdout()).await
+    })
+    .await
 }

@@ -1,5 +1,7 @@
 //! The Lambda function `sweep`.
 
+use std::io::stdout;
+
 use callback_aws::Clients;
 use functions::{Sweep, SweepConfig, serve, telemetry};
 use jiff::Timestamp;
@@ -14,7 +16,8 @@ async fn main() -> Result<(), Error> {
     let sweep = Sweep::new(clients.ssm, clients.step_functions, config.scope, config.function_name);
     serve(async |event| {
         let deadline = Timestamp::try_from(event.context.deadline()).unwrap_or(Timestamp::MAX);
-        sweep.handle(event.payload.get(), &event.context.request_id, deadline).await
+        let request_id = &event.context.request_id;
+        sweep.handle(event.payload.get(), request_id, deadline, &mut stdout()).await
     })
     .await
 }
