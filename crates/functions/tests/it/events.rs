@@ -20,8 +20,8 @@ enum Row {
     /// The relay answers the task of a command with these details: with an error of this name, or
     /// with an output.
     Answered(&'static str, Option<&'static str>),
-    /// The relay answers nobody; its outcome for a command with these details, and for one that
-    /// has no token.
+    /// The relay answers nobody. A command with these details comes to this outcome; it has a token,
+    /// unless that is the outcome.
     Unanswered(&'static str, &'static str),
     /// The sweep looks after all commands, for this cause.
     Swept(&'static str),

@@ -51,6 +51,8 @@ pub(crate) async fn invoked<T: Serialize>(
     for seen in [&returned.to_string(), &log, &metrics] {
         assert_holds_no_token(seen);
     }
+    // The next line of standard output begins a line of its own.
+    assert!(metrics.is_empty() || metrics.ends_with('\n'), "{metrics}");
     Invoked {
         returned,
         has_failed,
