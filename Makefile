@@ -1,29 +1,29 @@
-# What one can do with this project. `make` alone prints the list.
-# Needs GNU make, cargo, a C compiler and Python 3.11; everything else is installed below target/.
+# Everything to run in this project. `make` alone lists the targets.
+# Needs GNU make, cargo, a C compiler and Python 3.11 or newer. The rest is installed below target/.
 
-# What users set. Recipes read it from their environment, as "$$STACK", and never as text of make, so
-# that nothing in a value is executed, and a dollar stays one.
+# Variables for users. Recipes read them from their environment, as "$$STACK", never as text of make,
+# so that nothing in a value is executed and a dollar stays a dollar.
 PORT ?= 5000
 EVENT ?= command-success
 ARCH ?= arm64
 MODE ?= full
-# Where the stack is deployed, and an S3 bucket there for its code; see infra/README.md.
+# Where to deploy the stack, and an S3 bucket there for its code. See infra/README.md.
 STACK ?=
 REGION ?=
 BUCKET ?=
 # Parameters of the template, such as PARAMETERS="LogLevel=debug RecoveredThreshold=20".
 PARAMETERS ?=
-# A directory of functions that are built already, such as target/lambda. Empty: they are built.
+# A directory of functions that are already built, such as target/lambda. If empty, builds them.
 FUNCTIONS ?=
 # The name of the stack once more, for `make destroy`.
 CONFIRM ?=
-# How many histories `make simulate` runs.
+# Number of histories that `make simulate` runs.
 SEEDS ?= 1000
-# How long `make fuzz` runs all of its targets together, without building them.
+# How long `make fuzz` runs, for all targets together and without the build.
 SECONDS ?= 120
-# One of the targets of `make fuzz`, or all of them.
+# The targets of `make fuzz`.
 TARGETS ?= event answers report documents
-# More for the sandbox's command line, such as ARGS="--nodes 5".
+# More options of the program that a target runs, such as ARGS="--nodes 5".
 ARGS ?=
 
 GIVEN := PORT EVENT ARCH MODE STACK REGION BUCKET PARAMETERS FUNCTIONS CONFIRM SEEDS SECONDS TARGETS \
@@ -33,7 +33,7 @@ export $(GIVEN)
 
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
-# cargo-lambda and the compiler that it uses for other machines are Python packages.
+# cargo-lambda and its cross compiler are Python packages.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 BUILT := $${CARGO_TARGET_DIR:-target}
 CARGO_DENY_VERSION := 0.20.2
@@ -46,21 +46,21 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 
 say = @printf '==> %s\n' "$(1)"
-# One sentence for what is missing, and how to get it.
+# Says in one sentence what is missing and how to get it.
 need = @command -v $(1) >/dev/null 2>&1 || { echo "$(1) is missing: $(2)." >&2; exit 1; }
 
 .PHONY: help
-help: ## Print this list
+help: ## List the targets
 	@echo "Targets:"
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  %-9s %s\n' "$$target" "$$text"; done
 
 .PHONY: demo
-demo: binaries sandbox-venv ## Run scripts through state machines, and show what comes of them
+demo: binaries sandbox-venv ## Run scripts through state machines and show the results
 	$(call say,running the demo)
 	@$(SANDBOX) demo --python $(PYTHON) $$ARGS
 
 .PHONY: up
-up: binaries sandbox-venv ## Run the sandbox with the stack in it until Ctrl-C (PORT=5000, ARGS=…)
+up: binaries sandbox-venv ## Run the sandbox with the stack until Ctrl-C (PORT=5000, ARGS=…)
 	$(call say,starting the sandbox on port $$PORT)
 	@$(SANDBOX) up --port "$$PORT" --python $(PYTHON) $$ARGS
 
@@ -88,21 +88,21 @@ lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licen
 	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
 
 .PHONY: simulate
-simulate: toolchain ## Run histories with faults in simulated time, on all cores (SEEDS=1000, ARGS="--seed 7")
+simulate: toolchain ## Run histories with faults in simulated time (SEEDS=1000, ARGS="--seed 7")
 	@cargo build --quiet --locked --package simulation --bin simulate
 	@"$(BUILT)/debug/simulate" $(if $(ARGS),$$ARGS,--seeds "$$SEEDS")
 
 .PHONY: mutations
-mutations: toolchain ## Put deliberate faults into a copy, and expect the simulation to find each
+mutations: toolchain ## Check that the simulation finds deliberate faults
 	@tests/simulation/mutations.sh
 
 .PHONY: fuzz
-fuzz: toolchain $(CARGO_FUZZ) ## Throw hostile input at events, answers, reports and documents (SECONDS=120, all together)
+fuzz: toolchain $(CARGO_FUZZ) ## Fuzz events, answers, reports and documents (SECONDS=120 in total, TARGETS=…)
 	$(call need,c++,install a C++ compiler such as g++ or clang++; libFuzzer is built with it)
 	@CARGO_FUZZ="$(CURDIR)/$(CARGO_FUZZ)" tests/fuzz/run.sh "$$SECONDS" $$TARGETS
 
 .PHONY: bench
-bench: toolchain bench-venv ## Measure the functions next to a relay in Python (MODE=full or quick)
+bench: toolchain bench-venv ## Measure the functions against a relay in Python (MODE=full or quick)
 	$(call say,building the functions for release)
 	@cargo build --locked --release --package functions --package noop-function --bins
 	$(call say,building the sandbox and the program that measures)
@@ -119,7 +119,7 @@ build: architecture toolchain rust-target tests-venv ## Build the functions for 
 	$(WITH_VENV) cargo lambda build --locked --release $(LAMBDA_TARGET) --package functions
 	@ls -l "$(LAMBDA_DIRECTORY)"/*/bootstrap
 
-# What is missing is told before the build, which takes minutes.
+# Checks what is missing first, because the build takes minutes.
 .PHONY: deploy
 deploy: architecture tests-venv ## Deploy the stack (STACK=…, REGION=…, BUCKET=…, ARCH=, PARAMETERS=)
 	@$(DEPLOY) deploy --only-check
@@ -127,21 +127,21 @@ deploy: architecture tests-venv ## Deploy the stack (STACK=…, REGION=…, BUCK
 	@FUNCTIONS="$${FUNCTIONS:-$(LAMBDA_DIRECTORY)}" $(DEPLOY) deploy
 
 .PHONY: destroy
-destroy: tests-venv ## Delete the stack (STACK=…, REGION=…, CONFIRM= the name once more)
+destroy: tests-venv ## Delete the stack (STACK=…, REGION=…, CONFIRM= its name again)
 	@$(DEPLOY) destroy
 
 .PHONY: watch
-watch: endpoint toolchain tests-venv ## Run the functions under cargo lambda, against `make up`
+watch: endpoint toolchain tests-venv ## Run the functions under cargo lambda against `make up`
 	$(WITH_VENV) cargo lambda watch --invoke-address 127.0.0.1 --package functions
 
 .PHONY: invoke
-invoke: event toolchain tests-venv ## Send an event to the relay that `make watch` runs (EVENT=command-success)
+invoke: event toolchain tests-venv ## Send an event to the relay of `make watch` (EVENT=command-success)
 	$(WITH_VENV) cargo lambda invoke relay --invoke-address 127.0.0.1 --data-file "events/$$EVENT.json"
 
 .PHONY: venv
-venv: sandbox-venv tests-venv ## Install the Python tools, all pinned, into target/venv
+venv: sandbox-venv tests-venv ## Install the pinned Python tools into target/venv
 
-# ---- What the targets above stand on -------------------------------------------------------------
+# ---- What the targets above need -----------------------------------------------------------------
 
 DEPLOY := $(PYTHON) infra/deploy.py
 LAMBDA_DIRECTORY := $(BUILT)/lambda
@@ -154,7 +154,7 @@ EVENTS := $(sort $(basename $(notdir $(wildcard events/*.json))))
 architecture:
 	@test -n "$(LAMBDA_TARGET)" || { printf 'ARCH is %s, and must be arm64 or x86_64.\n' "$$ARCH" >&2; exit 1; }
 
-# Whoever watches says where the functions call AWS: without a word, that would be the user's account.
+# The user must say which AWS the functions call. The default would be the user's own account.
 .PHONY: endpoint
 endpoint:
 	@test -n "$$AWS_ENDPOINT_URL" && test -n "$$AWS_ACCESS_KEY_ID" || { echo "AWS_ENDPOINT_URL or AWS_ACCESS_KEY_ID is not set: start \`make up\`, then \`. target/sandbox.env\`." >&2; exit 1; }
