@@ -94,7 +94,7 @@ simulate: toolchain ## Run histories with faults in simulated time, on all cores
 
 .PHONY: mutations
 mutations: toolchain ## Put deliberate faults into a copy, and expect the simulation to find each
-	@tests/simulation/mutations.sh
+	@cargo run --quiet --locked --package simulation --bin mutations
 
 .PHONY: fuzz
 fuzz: toolchain $(CARGO_FUZZ) ## Throw hostile input at events, answers, reports and documents (SECONDS=120, all together)

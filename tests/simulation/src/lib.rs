@@ -14,6 +14,7 @@
 //! 4. [`rules`]: what the product must never do, and what it must have done in time.
 //! 5. [`drive`]: executions, events, the relay and the sweeps.
 //! 6. [`shrink`]: makes a history that breaks a rule as short as it goes.
+//! 7. [`mutations`]: deliberate defects, which show that the rules bite.
 
 pub mod chance;
 pub mod drive;
@@ -22,6 +23,7 @@ pub mod fault;
 pub mod figures;
 mod flow;
 pub mod history;
+pub mod mutations;
 pub mod rules;
 mod script;
 mod sent_command;
