@@ -144,7 +144,8 @@ impl RunCommand for Ssm {
 }
 
 /// The filters of `ListCommands` for a slice. They take whole seconds, and whether they include a
-/// command of that very second is not documented. So the slice is extended by a second at both ends.
+/// command of that very second is not documented. So the slice is extended by a second at both
+/// ends.
 fn filters(slice: &CommandSlice) -> Result<Vec<CommandFilter>, BuildError> {
     let stage = match slice.stage {
         Stage::Executing => "Executing",

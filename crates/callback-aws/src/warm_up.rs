@@ -1,11 +1,12 @@
 //! Opens connections before they are needed.
 //!
 //! Lambda gives a function a full core while it starts, and after that a share that depends on its
-//! memory size. So loading roots and credentials and TLS handshakes are cheapest before the first event.
+//! memory size. So loading roots and credentials and TLS handshakes are cheapest before the first
+//! event.
 //!
-//! A warm-up request takes the path of a regular call: endpoint, credentials, signature, connection.
-//! Just before transmission it is replaced by an unsigned `GET /ping`. That is not an API call: it needs
-//! no permission, counts against no quota, and changes nothing.
+//! A warm-up request takes the path of a regular call: endpoint, credentials, signature,
+//! connection. Just before transmission it is replaced by an unsigned `GET /ping`. That is not an
+//! API call: it needs no permission, counts against no quota, and changes nothing.
 
 use std::time::Duration;
 
@@ -22,9 +23,9 @@ use crate::Clients;
 const WARM_UP_MAX: Duration = Duration::from_secs(2);
 
 impl Clients {
-    /// Opens the connections that the first event needs: two to Systems Manager, because a command and
-    /// its invocations are read concurrently, and one to Step Functions. Takes at most two seconds.
-    /// Connections that fail are left to the first call.
+    /// Opens the connections that the first event needs: two to Systems Manager, because a command
+    /// and its invocations are read concurrently, and one to Step Functions. Takes at most two
+    /// seconds. Connections that fail are left to the first call.
     pub async fn warm_up(&self) {
         let connections =
             join3(self.ssm.connect(), self.ssm.connect(), self.step_functions.connect());

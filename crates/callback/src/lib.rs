@@ -18,8 +18,8 @@
 //!
 //! - This crate performs no IO and reads no clock and no environment. It can wait: [`settle()`]
 //!   pauses between reads, and [`sweep()`] stops when its time is up, both with Tokio's timer.
-//! - A task token leaves this crate only through the [`Tasks`] port. [`TaskToken`] cannot be printed
-//!   or serialized.
+//! - A task token leaves this crate only through the [`Tasks`] port. [`TaskToken`] cannot be
+//!   printed or serialized.
 //! - Only [`settle()`] answers a task.
 //! - Every loop has a bound.
 

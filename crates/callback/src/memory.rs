@@ -1,11 +1,11 @@
-//! What one sweep remembers for the next one: which commands were executing, and for which completed
-//! commands a call failed.
+//! What one sweep remembers for the next one: which commands were executing, and for which
+//! completed commands a call failed.
 //!
 //! A command that was executing at one sweep but not at the next is probed by the one after. If its
 //! task still waits then, its event was lost.
 //!
-//! The memory is a hint, not a store. What is lost when the process is replaced, or when there are too
-//! many commands, is found later by the probes of [`sweep`](mod@crate::sweep).
+//! The memory is a hint, not a store. What is lost when the process is replaced, or when there are
+//! too many commands, is found later by the probes of [`sweep`](mod@crate::sweep).
 
 use std::collections::BTreeMap;
 
@@ -59,8 +59,8 @@ impl Memory {
         }
     }
 
-    /// Like [`update`](Self::update), for a sweep that left something out: a command that it did not
-    /// see may still be executing.
+    /// Like [`update`](Self::update), for a sweep that left something out: a command that it did
+    /// not see may still be executing.
     pub(crate) fn add(&mut self, seen: Seen) {
         let executing = self.take_ended(seen);
         self.is_whole = false;

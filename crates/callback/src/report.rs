@@ -20,8 +20,8 @@ use crate::status::StatusDetails;
 
 /// Maximum length of a task's output, in bytes of UTF-8 (Step Functions service quotas).
 pub const OUTPUT_BYTES_MAX: usize = 262_144;
-/// Maximum length of a failed task's cause, in bytes. The quota is 32,768 characters (Step Functions
-/// API, `SendTaskFailure`), which are never fewer bytes.
+/// Maximum length of a failed task's cause, in bytes. The quota is 32,768 characters (Step
+/// Functions API, `SendTaskFailure`); counting bytes is at least as strict.
 pub const CAUSE_BYTES_MAX: usize = 32_768;
 /// Maximum length of a failed task's error name, in bytes. The quota is 256 characters (Step
 /// Functions API, `SendTaskFailure`).
@@ -281,8 +281,8 @@ fn date_time(time: Option<Timestamp>) -> String {
     time.map_or_else(String::new, |time| time.round(Unit::Millisecond).unwrap_or(time).to_string())
 }
 
-/// The greatest cap that saves at least `excess` if every length is cut to it; 0 if none does. Sorts
-/// `lengths`.
+/// The greatest cap that saves at least `excess` if every length is cut to it; 0 if none does.
+/// Sorts `lengths`.
 fn even_cap(lengths: &mut [usize], excess: usize) -> usize {
     lengths.sort_unstable_by_key(|length| Reverse(*length));
     let mut sum = 0;

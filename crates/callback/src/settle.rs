@@ -1,9 +1,9 @@
 //! Settles one command: reads it, decides, and answers its task. Nothing else answers a task.
 //!
-//! An event is only a hint. Apart from the command ID and whether the command is said to have ended,
-//! everything is read from Run Command. So late, repeated, reordered, or forged events cannot cause a
-//! wrong answer. Step Functions accepts one answer per token; a second answer finds the task closed,
-//! which is a normal outcome.
+//! An event is only a hint. Apart from the command ID and whether the command is said to have
+//! ended, everything is read from Run Command. So late, repeated, reordered, or forged events
+//! cannot cause a wrong answer. Step Functions accepts one answer per token; a second answer finds
+//! the task closed, which is a normal outcome.
 
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ pub enum Hint {
     Changed,
     /// The command is said to have ended. If it reads as running, the read lags.
     Ended,
-    /// The command is said to have ended, and is so old that a node without a visible end is assumed
-    /// never to have run it.
+    /// The command is said to have ended, and is so old that a node without a visible end is
+    /// assumed never to have run it.
     Overdue,
 }
 

@@ -4,8 +4,9 @@
 //!
 //! - *Executing* commands: the task of each gets a heartbeat. If the task is closed, the command is
 //!   cancelled.
-//! - *Completed* commands whose age has just passed 2, 4, 8, … intervals: the task of each is probed
-//!   with a heartbeat. If the task still waits, its event was lost, and the command is settled.
+//! - *Completed* commands whose age has just passed 2, 4, 8, … intervals: the task of each is
+//!   probed with a heartbeat. If the task still waits, its event was lost, and the command is
+//!   settled.
 //! - Commands that *just ended* according to the process's [`Memory`], and completed commands for
 //!   which a call failed: they are probed by the next sweep.
 //!
@@ -14,18 +15,18 @@
 //! - A lost event of a command that a sweep saw executing is found within two intervals of the
 //!   command's end, as long as the process lives.
 //! - Any other lost event, of a command that ends at age `e`, is found before the command is
-//!   `max(2e, 2 intervals) + 1 interval` old; if a sweep is missed, one interval later. Commands that
-//!   run longer than the lookback are not found.
-//! - A sweep that runs out of time reports it as truncated. Each sweep starts one slice further than
-//!   the last.
+//!   `max(2e, 2 intervals) + 1 interval` old; if a sweep is missed, one interval later. Commands
+//!   that run longer than the lookback are not found.
+//! - A sweep that runs out of time reports it as truncated. Each sweep starts one slice further
+//!   than the last.
 //!
 //! # Cost
 //!
 //! With `d` documents and `s` probe ages (12 by default) there are `d × (2s + 1)` slices. A sweep
 //! makes one `ListCommands` call per slice, and one per 50 commands in larger slices; one
 //! `SendTaskHeartbeat` call per command with a token in these groups; one `CancelCommand` call per
-//! abandoned command; and the calls of [`settle`](mod@crate::settle) per recovered command. It holds
-//! one page of each of four slices, and up to 2 × [`REMEMBERED_MAX`] tokens, in memory.
+//! abandoned command; and the calls of [`settle`](mod@crate::settle) per recovered command. It
+//! holds one page of each of four slices, and up to 2 × [`REMEMBERED_MAX`] tokens, in memory.
 
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
@@ -60,8 +61,8 @@ const FIRST_PROBE_INTERVALS: u32 = 2;
 /// The length of a slice of completed commands, in intervals: one, and one more in case a sweep is
 /// missed.
 const SLICE_INTERVALS: u32 = 2;
-/// The age from which a completed command is settled even if the end of some node has not been seen,
-/// provided that the previous sweep saw it complete too. Otherwise the read may only lag.
+/// The age from which a completed command is settled even if the end of some node has not been
+/// seen, provided that the previous sweep saw it complete too. Otherwise the read may only lag.
 const OVERDUE_AGE: Duration = Duration::from_hours(1);
 
 /// What a sweep covers.
@@ -171,9 +172,10 @@ fn before(now: Timestamp, age: Duration) -> Timestamp {
 
 /// Handles all commands of the scope once.
 ///
-/// `memory` carries what the previous sweep saw and is updated for the next one. `now` is the time of
-/// the sweep, and `time_left` is how long it may take. Work in progress at that point is dropped, which
-/// is safe because every step can be repeated. A failed call is counted and does not stop the rest.
+/// `memory` carries what the previous sweep saw and is updated for the next one. `now` is the time
+/// of the sweep, and `time_left` is how long it may take. Work in progress at that point is
+/// dropped, which is safe because every step can be repeated. A failed call is counted and does not
+/// stop the rest.
 pub async fn sweep(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,

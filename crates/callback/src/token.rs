@@ -12,8 +12,8 @@ pub const TOKEN_CHARS_MAX: usize = 2_048;
 #[derive(Clone)]
 pub struct TaskToken(SecretString);
 
-/// The `taskToken` parameter is not one token of 1 to 2,048 characters. Its text is deliberately not
-/// quoted.
+/// The `taskToken` parameter is not one token of 1 to 2,048 characters. Its text is deliberately
+/// not quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
     /// The parameter does not have exactly one value, but this many.

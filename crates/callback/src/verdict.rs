@@ -10,8 +10,8 @@ use crate::status::{StatusDetails, has_ended};
 pub enum Verdict {
     /// The command is running, or is not known to have ended. Its task is not answered.
     Running,
-    /// The command has ended, but the end of some targeted node has not been seen: its invocation is
-    /// missing or still running. Another read may show it, because reads lag. If none does, the
+    /// The command has ended, but the end of some targeted node has not been seen: its invocation
+    /// is missing or still running. Another read may show it, because reads lag. If none does, the
     /// command failed for this reason.
     Unseen(StatusDetails),
     /// Every targeted node ran the document and succeeded, and there was at least one.

@@ -52,8 +52,8 @@ pub struct SweepTrigger {
     pub occurred_at: Option<Timestamp>,
 }
 
-/// An event that the function does not handle. Values are quoted only from fields that cannot contain
-/// a task token.
+/// An event that the function does not handle. Values are quoted only from fields that cannot
+/// contain a task token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEvent {
     /// A field is missing or has the wrong type.

@@ -1,8 +1,8 @@
 //! Logs the location of a panic, but no message that was formatted at run time.
 //!
-//! A formatted message can quote any value, such as a sliced string or the debug output of an error, and
-//! so a task token. By default, Rust prints the message to standard error, and the Lambda runtime
-//! returns it as the error of the invocation.
+//! A formatted message can quote any value, such as a sliced string or the debug output of an
+//! error, and so a task token. By default, Rust prints the message to standard error, and the
+//! Lambda runtime returns it as the error of the invocation.
 
 use std::any::Any;
 use std::future::Future;
@@ -13,16 +13,16 @@ use tracing::error;
 
 use crate::invocation_error::InvocationError;
 
-/// Installs a panic hook that logs the location of every panic in the process. The message is logged
-/// only if it is a string literal.
+/// Installs a panic hook that logs the location of every panic in the process. The message is
+/// logged only if it is a string literal.
 pub fn log_places() {
     set_hook(Box::new(log));
 }
 
 /// Runs an invocation, and turns a panic into an error without its message.
 ///
-/// A panic leaves no inconsistent state behind: at most a memory of commands seen, and a sweep works
-/// with any.
+/// A panic leaves no inconsistent state behind: at most a memory of commands seen, and a sweep
+/// works with any.
 ///
 /// # Errors
 ///

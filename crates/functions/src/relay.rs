@@ -39,8 +39,8 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
     ///
     /// # Errors
     ///
-    /// [`InvocationError`] if the event is not from Run Command, or if the command could not be settled
-    /// now. Lambda then retries the event.
+    /// [`InvocationError`] if the event is not from Run Command, or if the command could not be
+    /// settled now. Lambda then retries the event.
     pub async fn handle(
         &self,
         event_json: &str,

@@ -14,8 +14,8 @@ use crate::metrics::{SweepMetrics, millis};
 
 /// Time reserved before the deadline for logging and metrics.
 const TIME_KEPT: Duration = Duration::from_secs(3);
-/// How long after the end of an execution a sweep must have started to have seen its task closed for
-/// certain. Event times are whole seconds, and clocks differ.
+/// How long after the end of an execution a sweep must have started to have seen its task closed
+/// for certain. Event times are whole seconds, and clocks differ.
 const SEEN_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
 /// The function with its ports. Created once per process.
@@ -59,13 +59,13 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
 
     /// Sweeps once, and logs and counts the result. Ends three seconds before `deadline`.
     ///
-    /// If many executions stop at once, the first sweeps cover all of their commands. An event that a
-    /// previous sweep has covered starts no sweep, and its response is all zeros.
+    /// If many executions stop at once, the first sweeps cover all of their commands. An event that
+    /// a previous sweep has covered starts no sweep, and its response is all zeros.
     ///
     /// # Errors
     ///
-    /// [`InvocationError`] if the event does not trigger sweeps. A failed call is counted and is not an
-    /// error, because the next sweep tries again.
+    /// [`InvocationError`] if the event does not trigger sweeps. A failed call is counted and is
+    /// not an error, because the next sweep tries again.
     pub async fn handle(
         &self,
         event_json: &str,

@@ -7,8 +7,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::panics;
 
-/// The crates whose logs follow `LOG_LEVEL`. All others stay at INFO or above: at DEBUG and TRACE, the
-/// runtime logs whole events and the SDK logs whole requests, and both contain task tokens.
+/// The crates whose logs follow `LOG_LEVEL`. All others stay at INFO or above: at DEBUG and TRACE,
+/// the runtime logs whole events and the SDK logs whole requests, and both contain task tokens.
 const OWN_TARGETS: [&str; 5] = ["callback", "callback_aws", "functions", "relay", "sweep"];
 
 /// Starts logging, including panics.

@@ -1,8 +1,8 @@
 //! Deliberate defects of the product, each of which the simulation must find.
 //!
-//! A mutation is an edit that is found by its text, so it survives a refactoring that keeps the text.
-//! White space makes no difference. `make mutations` applies each to a copy and runs histories until
-//! one breaks a rule.
+//! A mutation is an edit that is found by its text, so it survives a refactoring that keeps the
+//! text. White space makes no difference. `make mutations` applies each to a copy and runs
+//! histories until one breaks a rule.
 
 use std::path::Path;
 use std::{fmt, fs};
@@ -45,12 +45,13 @@ impl Mutation {
         ALL.iter().find(|mutation| mutation.name == name)
     }
 
-    /// The text of its file with the mutation in it. `root` is the root of the workspace or of a copy.
+    /// The text of its file with the mutation in it. `root` is the root of the workspace or of a
+    /// copy.
     ///
     /// # Errors
     ///
-    /// [`NotApplicable`] if the file cannot be read, or if the text to replace does not occur exactly
-    /// once.
+    /// [`NotApplicable`] if the file cannot be read, or if the text to replace does not occur
+    /// exactly once.
     pub fn apply(&self, root: &Path) -> Result<String, NotApplicable> {
         let text = fs::read_to_string(self.path(root))
             .map_err(|error| self.not_applicable(format!("reading it: {error}")))?;

@@ -1,12 +1,12 @@
 //! Run Command and Step Functions in a history, and the product's view of them: a [`Port`] per
 //! invocation of a function.
 //!
-//! This does not stand on `callback::testing::world::World`, the fake for tests of single flows. There,
-//! a test changes the state, and a read that lags shows the state before the last change. Here, each
-//! command is a function of simulated time, and a read that lags shows any earlier moment; faults are
-//! drawn per call; and each call is checked before it takes effect, by rules that share nothing with the
-//! product ([`crate::rules`]). What both have in common is shared: the operations, the answers, and how
-//! the agent truncates a listed output.
+//! This does not stand on `callback::testing::world::World`, the fake for tests of single flows.
+//! There, a test changes the state, and a read that lags shows the state before the last change.
+//! Here, each command is a function of simulated time, and a read that lags shows any earlier
+//! moment; faults are drawn per call; and each call is checked before it takes effect, by rules
+//! that share nothing with the product ([`crate::rules`]). What both have in common is shared: the
+//! operations, the answers, and how the agent truncates a listed output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! A loopback server for AWS JSON 1.0 and 1.1 with scripted responses, including ones that no healthy
-//! service would send.
+//! A loopback server for AWS JSON 1.0 and 1.1 with scripted responses, including ones that no
+//! healthy service would send.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -90,8 +90,8 @@ impl AwsServer {
         state(&self.state).connections
     }
 
-    /// The bodies of the calls of one operation, in order. Requests that name no operation are under the
-    /// empty name.
+    /// The bodies of the calls of one operation, in order. Requests that name no operation are
+    /// under the empty name.
     pub fn calls(&self, operation: &str) -> Vec<Value> {
         let state = state(&self.state);
         let of_operation = state.calls.iter().filter(|(name, _)| name == operation);

@@ -16,8 +16,8 @@ thread_local! {
 
 /// Captures the log lines of this thread, at every level, until it is dropped.
 ///
-/// All threads share one subscriber. With one per thread, a thread without a subscriber that reaches a
-/// log line first would disable that line for all others.
+/// All threads share one subscriber. With one per thread, a thread without a subscriber that
+/// reaches a log line first would disable that line for all others.
 pub struct Log {
     _private: (),
 }

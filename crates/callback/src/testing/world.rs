@@ -1,12 +1,13 @@
 //! Run Command and Step Functions in memory: a stateful fake of both ports.
 //!
-//! A test puts commands and waiting tasks into a [`World`], lets the code under test act on it, and then
-//! inspects the world. The fake keeps the rules that the product relies on: a task takes one answer,
-//! answers have limits, listed outputs are truncated, and reads can lag. A fault
-//! ([`World::fail_next`]) is an event in the world and not a scripted response, so a call that fails can
-//! still have taken effect.
+//! A test puts commands and waiting tasks into a [`World`], lets the code under test act on it, and
+//! then inspects the world. The fake keeps the rules that the product relies on: a task takes one
+//! answer, answers have limits, listed outputs are truncated, and reads can lag. A fault
+//! ([`World::fail_next`]) is an event in the world and not a scripted response, so a call that
+//! fails can still have taken effect.
 //!
-//! Every call yields to other tasks once before it does anything, so that concurrent flows interleave.
+//! Every call yields to other tasks once before it does anything, so that concurrent flows
+//! interleave.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -248,8 +249,8 @@ impl World {
         stored.is_spoilt = true;
     }
 
-    /// Lets the next `reads` of the command, and as many of its invocations, show the state before the
-    /// last [`put_command`](Self::put_command). `usize::MAX` means all reads.
+    /// Lets the next `reads` of the command, and as many of its invocations, show the state before
+    /// the last [`put_command`](Self::put_command). `usize::MAX` means all reads.
     ///
     /// # Panics
     ///
@@ -319,8 +320,8 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One call: it yields, is counted, takes its time, and then takes effect or fails. If it is dropped
-    /// before its time is over, it has no effect.
+    /// One call: it yields, is counted, takes its time, and then takes effect or fails. If it is
+    /// dropped before its time is over, it has no effect.
     async fn call<T>(
         &self,
         op: Op,

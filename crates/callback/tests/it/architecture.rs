@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The source files of the product, by their paths below `crates`. Unit tests and fakes are left out.
+/// The source files of the product, by their paths below `crates`. Unit tests and fakes are left
+/// out.
 fn sources() -> Vec<(String, String)> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut sources = Vec::new();
