@@ -86,7 +86,7 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
         let Self { run_command, tasks, scope, .. } = self;
         let mut last = self.last.lock().await;
         if last.has_covered(trigger) {
-            info!(cause = ?trigger.cause, "not swept: an earlier sweep covered this event");
+            info!(cause = ?trigger.cause, "not swept: a sweep that started after this event covered it");
             return Ok(SweepResponse::default());
         }
         let report = sweep(run_command, tasks, scope, &mut last.memory, sweep_at, time_left).await;
