@@ -93,8 +93,8 @@ simulate: toolchain ## Run histories with faults in simulated time (SEEDS=1000, 
 	@"$(BUILT)/debug/simulate" $(if $(ARGS),$$ARGS,--seeds "$$SEEDS")
 
 .PHONY: mutations
-mutations: toolchain ## Check that the simulation finds deliberate faults
-	@tests/simulation/mutations.sh
+mutations: toolchain ## Check that the simulation finds deliberate faults (ARGS="never-cancels")
+	@cargo run --quiet --locked --package simulation --bin mutations -- $$ARGS
 
 .PHONY: fuzz
 fuzz: toolchain $(CARGO_FUZZ) ## Fuzz events, answers, reports and documents (SECONDS=120 in total, TARGETS=…)

@@ -1,16 +1,15 @@
-//! Sorts what a call failed with, by error *code*: operations do not model every code that they
-//! answer (throttling, above all).
+//! Classifies failed calls by error *code*, because operations do not model every code that they
+//! return, such as those for throttling.
 //!
-//! The message of an answer is dropped. It can quote the request, and so a task token. Its code and
-//! its request id are kept where they look like one.
+//! The error message is dropped: it can quote the request, and with it a task token. The error code
+//! and the request ID are kept only if they are well-formed.
 
 use aws_sdk_ssm::config::http::HttpResponse;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ssm::operation::RequestId;
-use callback::ports::{CallError, CallErrorKind};
+use callback::ports::{CallError, CallErrorKind, CallErrorReason};
 
-/// Codes that a later call may not meet again. Codes that speak of throttling are recognized by
-/// that word.
+/// Error codes that are worth another try, besides those that contain `throttl`.
 const TRANSIENT_CODES: [&str; 9] = [
     "ExpiredTokenException",
     "InternalFailure",
@@ -22,56 +21,60 @@ const TRANSIENT_CODES: [&str; 9] = [
     "ServiceUnavailableException",
     "TooManyRequestsException",
 ];
-/// The longest error code that is kept, in characters. The longest of both services has 46.
+/// Maximum length of an error code, in characters. The longest of both services has 46.
 const CODE_CHARS_MAX: usize = 64;
-/// The longest request id that is kept, in characters. A real one is a UUID.
+/// Maximum length of a request ID, in characters. AWS uses UUIDs, which have 36.
 const REQUEST_ID_CHARS_MAX: usize = 64;
 
-/// The failure of `operation` as the ports tell it.
+/// The error of `operation`, as the ports report it.
 pub(crate) fn call_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     CallError {
         operation,
-        code: code(error),
+        reason: reason(error),
         request_id: error.request_id().filter(|id| is_request_id(id)).map(str::to_owned),
         kind: if is_transient(error) { CallErrorKind::Transient } else { CallErrorKind::Permanent },
     }
 }
 
-/// An answer that came and does not hold what it must.
-pub(crate) fn odd_answer(operation: &'static str, what: &str) -> CallError {
-    CallError { operation, code: what.to_owned(), request_id: None, kind: CallErrorKind::Permanent }
+/// The error of a response that lacks required content. `problem` is a phrase for the error text.
+pub(crate) fn invalid_response(operation: &'static str, problem: &str) -> CallError {
+    permanent(operation, CallErrorReason::InvalidResponse(problem.to_owned()))
 }
 
-fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
+/// The error of a request that could not be built from its parameters.
+pub(crate) fn not_built(operation: &'static str) -> CallError {
+    permanent(operation, CallErrorReason::NotBuilt)
+}
+
+fn permanent(operation: &'static str, reason: CallErrorReason) -> CallError {
+    CallError { operation, reason, request_id: None, kind: CallErrorKind::Permanent }
+}
+
+fn reason<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> CallErrorReason {
     if let Some(code) = error.code().filter(|code| is_code(code)) {
-        return code.to_owned();
+        return CallErrorReason::Api(code.to_owned());
     }
     match error {
-        SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            "no answer in time".to_owned()
-        }
-        SdkError::DispatchFailure(failure) if failure.is_io() => "not reached".to_owned(),
-        SdkError::DispatchFailure(_) => "the request could not be sent".to_owned(),
-        _ => match status(error) {
-            Some(status) => format!("an answer that is none of the API's, HTTP status {status}"),
-            None => "an answer that is none of the API's".to_owned(),
-        },
+        SdkError::ConstructionFailure(_) => CallErrorReason::NotBuilt,
+        SdkError::TimeoutError(_) => CallErrorReason::TimedOut,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => CallErrorReason::TimedOut,
+        SdkError::DispatchFailure(failure) if failure.is_io() => CallErrorReason::NotConnected,
+        SdkError::DispatchFailure(_) => CallErrorReason::NotSent,
+        _ => CallErrorReason::UnexpectedResponse(status(error)),
     }
 }
 
-/// Whether a text looks like an error code, and not like something that a broken answer echoes: no
-/// code of both services holds a digit, and hardly a token does without.
+/// Whether a text looks like an error code rather than part of an echoed request. No code of either
+/// service contains a digit, and almost every token does.
 fn is_code(text: &str) -> bool {
     (1..=CODE_CHARS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// Whether a text looks like a request id.
+/// Whether a text looks like a request ID.
 fn is_request_id(text: &str) -> bool {
     (1..=REQUEST_ID_CHARS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -85,8 +88,7 @@ fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> b
                 TRANSIENT_CODES.contains(&code) || code.to_ascii_lowercase().contains("throttl")
             }) || status(error).is_some_and(|status| status == 429 || status >= 500)
         }
-        // Not sent, not answered, or answered with something unreadable. An answer without a code
-        // is as unreadable.
+        // No request, no response, or an unreadable one.
         _ => true,
     }
 }

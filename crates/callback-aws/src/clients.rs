@@ -14,24 +14,24 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use crate::trust::trust_store;
 use crate::{Ssm, StepFunctions};
 
-/// How long a client waits, and how often it tries.
+/// Timeouts and retries of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patience {
-    /// Until a connection stands, TLS included.
+    /// Timeout for a connection, including TLS.
     pub connect_timeout: Duration,
-    /// For one attempt of a call.
+    /// Timeout for one attempt of a call.
     pub attempt_timeout: Duration,
-    /// For a call with all of its attempts and the pauses between them.
+    /// Timeout for a call with all of its attempts and the pauses between them.
     pub call_timeout: Duration,
-    /// Attempts of a call, the first one included.
+    /// Maximum number of attempts of a call, including the first.
     pub attempts_max: u32,
-    /// The longest pause between two attempts.
+    /// Maximum pause between two attempts.
     pub backoff_max: Duration,
 }
 
 impl Default for Patience {
-    /// An answer of these APIs takes tens of milliseconds. A function that reads, reads outputs
-    /// and answers stays below a minute even when each of the three uses up its time.
+    /// These APIs respond within tens of milliseconds. A function that reads a command, reads
+    /// outputs, and answers takes less than a minute, even if each of these calls times out.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(2),
@@ -43,39 +43,39 @@ impl Default for Patience {
     }
 }
 
-/// The HTTP client under both: TLS by rustls, for servers that this store trusts.
+/// The HTTP client of both SDK clients, with TLS by rustls and this trust store.
 pub fn http_client(trust_store: TrustStore) -> SharedHttpClient {
     let tls = TlsContext::builder().with_trust_store(trust_store).build();
     aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(tls.expect("a trust store is all it needs"))
+        .tls_context(tls.expect("a TLS context needs only a trust store"))
         .build_https()
 }
 
-/// Both clients. Made once per process; they keep their connections.
+/// Both clients. Create them once per process: they keep their connections.
 #[derive(Debug, Clone)]
 pub struct Clients {
     /// Run Command.
     pub ssm: Ssm,
-    /// The tasks that wait.
+    /// The waiting tasks.
     pub step_functions: StepFunctions,
 }
 
 impl Clients {
-    /// Makes the clients from the SDK's ordinary configuration: `AWS_REGION`, `AWS_ENDPOINT_URL`
-    /// and its forms per service, and the credentials of the environment, a profile, a web
-    /// identity, a container or an instance. No request is sent.
+    /// Creates the clients from the SDK's standard configuration: `AWS_REGION`, `AWS_ENDPOINT_URL`
+    /// and its variants per service, and credentials from the environment, a profile, a web
+    /// identity, a container, or an instance. Sends no request.
     pub async fn from_environment() -> Self {
         let http_client = http_client(trust_store());
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
-        // So it is on Lambda. To build what looks for credentials elsewhere would take time.
+        // Always the case on Lambda, and building the chain of other providers takes time.
         if env::var_os("AWS_ACCESS_KEY_ID").is_some() {
             loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
         }
         Self::new(&loader.load().await, &Patience::default())
     }
 
-    /// Makes the clients from an SDK configuration, with these timeouts and retries.
+    /// Creates the clients from an SDK configuration, with these timeouts and retries.
     pub fn new(config: &SdkConfig, patience: &Patience) -> Self {
         let config = config
             .to_builder()

@@ -1,13 +1,13 @@
-//! The ports of [`callback`] over the AWS SDK.
+//! Implements the ports of [`callback`] with the AWS SDK.
 //!
 //! - [`clients`]: one SSM client and one Step Functions client, with timeouts and retries.
 //! - [`run_command`]: [`callback::RunCommand`] over SSM.
 //! - [`tasks`]: [`callback::Tasks`] over Step Functions.
-//! - [`call_error`]: sorts what a call failed with, by error code.
+//! - [`call_error`]: classifies failed calls, by error code.
 //! - [`trust`]: which certificate authorities are trusted.
 //! - [`warm_up`]: opens connections while the function starts.
 //!
-//! The SDK retries; nothing here does. Every list is read with a bound.
+//! Retries are left to the SDK. Every list is read with a bound.
 
 pub mod call_error;
 pub mod clients;

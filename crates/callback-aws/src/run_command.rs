@@ -1,23 +1,24 @@
-//! [`RunCommand`] over SSM.
+//! The port [`RunCommand`] over the SSM API.
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_ssm::primitives::DateTime;
 use aws_sdk_ssm::types::{self, CommandFilter, CommandFilterKey};
-use callback::command::{Callback, Output, Plugin};
+use callback::command::{Callback, Plugin};
+use callback::output::Output;
 use callback::ports::{
     CallError, CallErrorKind, CommandPage, CommandSlice, INVOCATIONS_MAX, PageToken, Stage,
 };
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails};
 use jiff::Timestamp;
 
-use crate::call_error::{call_error, odd_answer};
+use crate::call_error::{call_error, invalid_response, not_built};
 use crate::warm_up::{self, ConnectOnly};
 
-/// The most that the list operations return at once (SSM API, `MaxResults`).
+/// Maximum page size of `ListCommands` and `ListCommandInvocations` (SSM API, `MaxResults`).
 const PAGE_ITEMS_MAX: i32 = 50;
-/// The most pages of invocations that are read. Pages may be shorter than asked for, so there is
-/// room for pages that are half full.
+/// Maximum number of pages of invocations read of one command. Pages can be shorter than requested,
+/// so this allows for half-full ones.
 const INVOCATION_PAGES_MAX: usize = 2 * INVOCATIONS_MAX / PAGE_ITEMS_MAX as usize;
 
 /// Run Command over the SSM API.
@@ -27,7 +28,7 @@ pub struct Ssm {
 }
 
 impl Ssm {
-    /// Uses this client.
+    /// Wraps a client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -80,7 +81,7 @@ impl RunCommand for Ssm {
                 break;
             }
         }
-        Err(odd_answer(
+        Err(invalid_response(
             OPERATION,
             &format!("more than {INVOCATIONS_MAX} invocations of one command"),
         ))
@@ -106,7 +107,7 @@ impl RunCommand for Ssm {
             )),
             Err(error) => {
                 let mut failure = call_error(OPERATION, &error);
-                // It was listed a moment ago, so it exists: this read lags.
+                // It was listed a moment ago, so it exists, and this read lags.
                 if error.code() == Some("InvocationDoesNotExist") {
                     failure.kind = CallErrorKind::Transient;
                 }
@@ -124,9 +125,7 @@ impl RunCommand for Ssm {
         let answer = self
             .client
             .list_commands()
-            .set_filters(Some(
-                filters(slice).map_err(|error| odd_answer(OPERATION, &error.to_string()))?,
-            ))
+            .set_filters(Some(filters(slice).map_err(|_| not_built(OPERATION))?))
             .max_results(PAGE_ITEMS_MAX)
             .set_next_token(page.map(|token| token.0.clone()))
             .send()
@@ -144,8 +143,9 @@ impl RunCommand for Ssm {
     }
 }
 
-/// The filters of `ListCommands` for a slice. Its times have whole seconds, and whether it counts
-/// a command at the very second is not documented, so the slice grows by a second at both ends.
+/// The filters of `ListCommands` for a slice. They take whole seconds, and whether they include a
+/// command of that very second is not documented. So the slice is extended by a second at both
+/// ends.
 fn filters(slice: &CommandSlice) -> Result<Vec<CommandFilter>, BuildError> {
     let stage = match slice.stage {
         Stage::Executing => "Executing",
@@ -165,28 +165,28 @@ fn filters(slice: &CommandSlice) -> Result<Vec<CommandFilter>, BuildError> {
     filters.into_iter().map(filter).collect()
 }
 
-/// `shift_s` seconds after a time, as `ListCommands` takes it.
+/// The whole second `shift_s` seconds after a time, in the format of `ListCommands`.
 fn whole_second(time: Timestamp, shift_s: i64) -> String {
     Timestamp::from_second(time.as_second() + shift_s).unwrap_or(time).to_string()
 }
 
-/// Whether Run Command does not know the command: not yet, or no more.
+/// Whether Run Command does not know the command, either not yet or no longer.
 fn is_unknown_command(error: &impl ProvideErrorMetadata) -> bool {
     error.code() == Some("InvalidCommandId")
 }
 
 fn command(command: types::Command) -> Result<Command, CallError> {
-    let odd = |what| odd_answer("ListCommands", what);
+    let invalid = |problem| invalid_response("ListCommands", problem);
     Ok(Command {
         id: command
             .command_id
             .as_deref()
             .and_then(|id| CommandId::parse(id).ok())
-            .ok_or_else(|| odd("a command without a readable CommandId"))?,
+            .ok_or_else(|| invalid("command without a valid CommandId"))?,
         requested_at: command
             .requested_date_time
             .and_then(timestamp)
-            .ok_or_else(|| odd("a command without RequestedDateTime"))?,
+            .ok_or_else(|| invalid("command without a valid RequestedDateTime"))?,
         status: Status::parse(command.status.as_ref().map_or("", types::CommandStatus::as_str)),
         status_details: details(command.status_details.as_deref(), command.status.as_ref()),
         target_count: count(command.target_count),
@@ -202,7 +202,7 @@ fn invocation(invocation: types::CommandInvocation) -> Result<Invocation, CallEr
     let instance_id = invocation.instance_id.as_deref().unwrap_or_default();
     Ok(Invocation {
         instance_id: InstanceId::parse(instance_id)
-            .map_err(|error| odd_answer("ListCommandInvocations", &error.to_string()))?,
+            .map_err(|error| invalid_response("ListCommandInvocations", &error.to_string()))?,
         status: Status::parse(
             invocation.status.as_ref().map_or("", types::CommandInvocationStatus::as_str),
         ),
@@ -224,7 +224,7 @@ fn plugin(plugin: types::CommandPlugin) -> Plugin {
     }
 }
 
-/// The details; or the status where there are none.
+/// The status details, or the status if there are none.
 fn details<S: AsRef<str>>(details: Option<&str>, status: Option<&S>) -> StatusDetails {
     let text = details.filter(|text| !text.is_empty());
     StatusDetails::parse(text.or_else(|| status.map(AsRef::as_ref)).unwrap_or_default())

@@ -1,22 +1,22 @@
-//! [`Tasks`] over Step Functions.
+//! The port [`Tasks`] over the Step Functions API.
 
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::config::http::HttpResponse;
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
-use callback::ports::{CallError, Delivery, Pulse};
+use callback::ports::{AnswerReceipt, CallError, Pulse};
 use callback::{TaskToken, Tasks};
 
 use crate::call_error::call_error;
 use crate::warm_up::{self, ConnectOnly};
 
-/// The tasks that wait, over the Step Functions API.
+/// The waiting tasks, over the Step Functions API.
 #[derive(Debug, Clone)]
 pub struct StepFunctions {
     client: Client,
 }
 
 impl StepFunctions {
-    /// Uses this client.
+    /// Wraps a client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -30,9 +30,9 @@ impl StepFunctions {
 }
 
 impl Tasks for StepFunctions {
-    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery, CallError> {
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<AnswerReceipt, CallError> {
         let request = self.client.send_task_success().task_token(token.expose()).output(output);
-        delivery("SendTaskSuccess", request.send().await)
+        receipt("SendTaskSuccess", request.send().await)
     }
 
     async fn fail(
@@ -40,10 +40,10 @@ impl Tasks for StepFunctions {
         token: &TaskToken,
         error: &str,
         cause: &str,
-    ) -> Result<Delivery, CallError> {
+    ) -> Result<AnswerReceipt, CallError> {
         let request =
             self.client.send_task_failure().task_token(token.expose()).error(error).cause(cause);
-        delivery("SendTaskFailure", request.send().await)
+        receipt("SendTaskFailure", request.send().await)
     }
 
     async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
@@ -59,19 +59,19 @@ impl Tasks for StepFunctions {
     }
 }
 
-/// What became of an answer. Codes that no retry mends are values.
-fn delivery<T, E>(
+/// How Step Functions responded to an answer. Error codes that no retry can resolve become values.
+fn receipt<T, E>(
     operation: &'static str,
     answer: Result<T, SdkError<E, HttpResponse>>,
-) -> Result<Delivery, CallError>
+) -> Result<AnswerReceipt, CallError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let Err(error) = answer else { return Ok(Delivery::Accepted) };
+    let Err(error) = answer else { return Ok(AnswerReceipt::Accepted) };
     match error.code() {
-        Some("TaskTimedOut" | "TaskDoesNotExist") => Ok(Delivery::AlreadyClosed),
-        Some("InvalidToken") => Ok(Delivery::TokenRejected),
-        Some("InvalidOutput") => Ok(Delivery::OutputRejected),
+        Some("TaskTimedOut" | "TaskDoesNotExist") => Ok(AnswerReceipt::AlreadyClosed),
+        Some("InvalidToken") => Ok(AnswerReceipt::TokenRejected),
+        Some("InvalidOutput") => Ok(AnswerReceipt::OutputRejected),
         _ => Err(call_error(operation, &error)),
     }
 }

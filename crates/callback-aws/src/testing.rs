@@ -1,3 +1,3 @@
-//! For tests of this crate and of those that use it: a server that answers as AWS does.
+//! For tests of this crate and its users: a server that responds as AWS does.
 
 pub mod aws_server;

@@ -1,22 +1,23 @@
 //! Which certificate authorities are trusted.
 //!
-//! To read all roots of a system is half of what a function does while it starts. The endpoints of
-//! the public regions have certificates of Amazon Trust Services, so its roots are enough there.
+//! Reading all of the system's root certificates is half of a function's startup work. The
+//! endpoints of the public Regions use certificates from Amazon Trust Services, so there its roots
+//! are enough.
 
 use std::env;
 
 use aws_smithy_http_client::tls::TrustStore;
 
-/// Amazon Root CA 1 to 4, and Starfield Services Root Certificate Authority - G2: the roots that
-/// Amazon Trust Services recommends for a trust store of one's own (amazontrust.com/repository).
-/// The first of them to expire does so in December 2037.
+/// Amazon Root CA 1 to 4 and Starfield Services Root Certificate Authority - G2: the roots that
+/// Amazon Trust Services recommends for custom trust stores (amazontrust.com/repository). The first
+/// of them expires in December 2037.
 pub const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
 
-/// What the regions of other partitions begin with. It is not confirmed which roots they need.
+/// Region prefixes of the other partitions. Which roots they need is not confirmed.
 const OTHER_PARTITIONS: [&str; 5] = ["cn-", "us-gov-", "us-iso", "eu-iso", "eusc-"];
 
-/// Amazon's roots. Those of the system where another partition or `SSL_CERT_FILE` or `SSL_CERT_DIR`
-/// asks for others: the two variables name the system's roots.
+/// Amazon's roots; or the system's roots in other partitions, or if `SSL_CERT_FILE` or
+/// `SSL_CERT_DIR` is set, which name the system's roots.
 pub fn trust_store() -> TrustStore {
     trust_store_for(|name| env::var(name).ok())
 }

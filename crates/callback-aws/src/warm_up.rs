@@ -1,11 +1,12 @@
 //! Opens connections before they are needed.
 //!
-//! While a function starts, Lambda gives it a whole core; after that, the share of its memory size.
-//! So roots, credentials and TLS handshakes cost least before the first event.
+//! Lambda gives a function a full core while it starts, and after that a share that depends on its
+//! memory size. So loading roots and credentials and TLS handshakes are cheapest before the first
+//! event.
 //!
-//! A request goes the whole way of a call: endpoint, credentials, signature, connection. Just before
-//! it is sent it is replaced by `GET /ping`, without a signature. That is no call of the API: it
-//! needs no permission, counts against no rate, and changes nothing, whatever the answer is.
+//! A warm-up request takes the path of a regular call: endpoint, credentials, signature,
+//! connection. Just before transmission it is replaced by an unsigned `GET /ping`. That is not an
+//! API call: it needs no permission, counts against no quota, and changes nothing.
 
 use std::time::Duration;
 
@@ -18,23 +19,23 @@ use futures_util::future::join3;
 
 use crate::Clients;
 
-/// A function that has no network must start all the same.
+/// Maximum duration of the warm-up. A function without a network must still start.
 const WARM_UP_MAX: Duration = Duration::from_secs(2);
 
 impl Clients {
-    /// Opens what the first event needs: two connections to Systems Manager, since a command and
-    /// its invocations are read at the same time, and one to Step Functions. Takes at most two
-    /// seconds. What does not succeed is left to the first call.
+    /// Opens the connections that the first event needs: two to Systems Manager, because a command
+    /// and its invocations are read concurrently, and one to Step Functions. Takes at most two
+    /// seconds. Connections that fail are left to the first call.
     pub async fn warm_up(&self) {
         let connections =
             join3(self.ssm.connect(), self.ssm.connect(), self.step_functions.connect());
         if tokio::time::timeout(WARM_UP_MAX, connections).await.is_err() {
-            tracing::debug!("no connections in time");
+            tracing::debug!("the warm-up timed out");
         }
     }
 }
 
-/// Replaces a request by one that is no call of the API.
+/// Replaces a request with one that is not an API call.
 #[derive(Debug)]
 pub(crate) struct ConnectOnly;
 
@@ -56,14 +57,14 @@ impl Intercept for ConnectOnly {
     }
 }
 
-/// One attempt; and the connection is kept, although the answer is none of the API's.
+/// One attempt. The connection is kept although the response is not from the API.
 pub(crate) fn retry_config() -> RetryConfig {
     RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }
 
-/// Tells of a connection that does not stand. Anything that was answered stands.
+/// Logs a connection that could not be opened. Any response means that it was.
 pub(crate) fn note<T, E, R>(service: &'static str, answer: &Result<T, SdkError<E, R>>) {
     if let Err(SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) = answer {
-        tracing::debug!(service, "no connection yet");
+        tracing::debug!(service, "could not connect");
     }
 }

@@ -5,9 +5,9 @@
 
 use std::hint::black_box;
 
-use callback::command::{Callback, Output, Plugin};
 use callback::report::{CAUSE_BYTES_MAX, OUTPUT_BYTES_MAX, report};
-use callback::{Command, CommandId, InstanceId, Invocation, Status, StatusDetails, verdict};
+use callback::testing::sample;
+use callback::{Command, Invocation, verdict};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const NODES: [u32; 4] = [1, 50, 1_000, 5_000];
@@ -17,48 +17,15 @@ const OUTPUT_CHARS: [usize; 2] = [12, 2_400];
 const FAILED_EVERY: u32 = 10;
 
 fn command(nodes: u32) -> Command {
-    Command {
-        id: CommandId::parse("0b8ef9e2-1b2c-4d3e-8f4a-5b6c7d8e9f00").expect("an id"),
-        document_name: "SfnRunShellScript".to_owned(),
-        status: Status::Success,
-        status_details: StatusDetails::Success,
-        requested_at: "2026-11-22T10:00:00Z".parse().expect("a time"),
-        target_count: nodes,
-        completed_count: nodes,
-        error_count: 0,
-        delivery_timed_out_count: 0,
-        callback: Callback::from_parameters(&[].into()),
-    }
+    let sample = sample::command(&sample::command_id(1), &[], "Success", &[]);
+    Command { target_count: nodes, completed_count: nodes, ..sample }
 }
 
 fn invocations(nodes: u32, output_chars: usize) -> Vec<Invocation> {
-    (0..nodes).map(|node| invocation(node, output_chars)).collect()
-}
-
-fn invocation(node: u32, output_chars: usize) -> Invocation {
-    let failed = node % FAILED_EVERY == FAILED_EVERY - 1;
-    let word = if failed { "Failed" } else { "Success" };
     let line = "a line of text, with \"quotes\" and ümläute\n";
-    Invocation {
-        instance_id: InstanceId::parse(&format!("i-{node:017}")).expect("an id"),
-        status: Status::parse(word),
-        status_details: StatusDetails::parse(word),
-        plugins: vec![Plugin {
-            name: "runShellScript".to_owned(),
-            status_details: StatusDetails::parse(word),
-            response_code: Some(i32::from(failed)),
-            started_at: Some("2026-11-22T10:00:01Z".parse().expect("a time")),
-            ended_at: Some("2026-11-22T10:00:02.25Z".parse().expect("a time")),
-            output: Output {
-                stdout: line.chars().cycle().take(output_chars).collect(),
-                stderr: String::new(),
-                truncated: false,
-                exact: true,
-            },
-        }],
-        standard_output_url: String::new(),
-        standard_error_url: String::new(),
-    }
+    let stdout: String = line.chars().cycle().take(output_chars).collect();
+    let details = |node| if node % FAILED_EVERY == FAILED_EVERY - 1 { "Failed" } else { "Success" };
+    (0..nodes).map(|node| sample::invocation(node, details(node), &stdout, "")).collect()
 }
 
 fn verdicts(criterion: &mut Criterion) {

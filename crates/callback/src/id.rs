@@ -1,35 +1,35 @@
-//! Identifiers, parsed once, so that a value that reaches a request is known to be one.
+//! Identifiers. They are parsed once, so that every value in a request is well-formed.
 
 use std::fmt;
 
-/// How much of a wrong identifier an error quotes, in characters: enough to recognize it, and too
-/// little of a task token that stands where it does not belong.
+/// Maximum length of an invalid identifier in an error, in characters: enough to recognize it, but
+/// not enough to expose a task token passed by mistake.
 const QUOTED_CHARS_MAX: usize = 16;
 
-/// A command's id: a UUID in lower case (SSM API, `CommandId`: 36 characters).
+/// A command's ID: a UUID in lower case (SSM API, `CommandId`: 36 characters).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommandId(String);
 
-/// A managed node's id, such as `i-02573cafcfEXAMPLE` or `mi-0471e04240EXAMPLE0` (SSM API,
+/// A managed node's ID, such as `i-02573cafcfEXAMPLE` or `mi-0471e04240EXAMPLE0` (SSM API,
 /// `InstanceId`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceId(String);
 
-/// A text that is not the identifier it should be.
+/// A malformed identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{came}` is not {wanted}")]
+#[error("expected {expected}, got `{got}`")]
 pub struct InvalidId {
-    came: String,
-    wanted: &'static str,
+    expected: &'static str,
+    got: String,
 }
 
 impl CommandId {
-    /// Parses a UUID: 36 characters, hexadecimal digits in groups of 8-4-4-4-12. Upper case
-    /// becomes lower case.
+    /// Parses a UUID: hexadecimal digits in groups of 8-4-4-4-12, 36 characters in all. Converts
+    /// it to lower case.
     ///
     /// # Errors
     ///
-    /// [`InvalidId`] tells what came and what was wanted.
+    /// [`InvalidId`] quotes the start of the text.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         let well_formed = text.len() == 36
             && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -39,23 +39,23 @@ impl CommandId {
         if well_formed {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
-            Err(InvalidId::new(text, "a command id (a UUID of 36 characters)"))
+            Err(InvalidId::new(text, "a command ID (a UUID of 36 characters)"))
         }
     }
 
-    /// The id as the API takes it.
+    /// The ID in the API's spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl InstanceId {
-    /// Parses `i-` or `mi-` and 1 to 64 letters, digits or underscores. The API knows 8 and 17
-    /// of them today; a new length is no reason to lose a command's result.
+    /// Parses `i-` or `mi-` followed by 1 to 64 letters, digits, or underscores. The API documents
+    /// 8 or 17 of them; other lengths are accepted so that a new one does not lose a result.
     ///
     /// # Errors
     ///
-    /// [`InvalidId`] tells what came and what was wanted.
+    /// [`InvalidId`] quotes the start of the text.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         let suffix = text.strip_prefix("i-").or_else(|| text.strip_prefix("mi-"));
         let well_formed = suffix.is_some_and(|suffix| {
@@ -65,23 +65,23 @@ impl InstanceId {
         if well_formed {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidId::new(text, "a managed node's id (`i-…` or `mi-…`)"))
+            Err(InvalidId::new(text, "a managed node ID (`i-…` or `mi-…`)"))
         }
     }
 
-    /// The id as the API takes it.
+    /// The ID in the API's spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl InvalidId {
-    fn new(came: &str, wanted: &'static str) -> Self {
-        let mut quoted: String = came.chars().take(QUOTED_CHARS_MAX).collect();
-        if quoted.len() < came.len() {
-            quoted.push('…');
+    fn new(text: &str, expected: &'static str) -> Self {
+        let mut got: String = text.chars().take(QUOTED_CHARS_MAX).collect();
+        if got.len() < text.len() {
+            got.push('…');
         }
-        Self { came: quoted, wanted }
+        Self { expected, got }
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
         let error = CommandId::parse(&"z".repeat(1000)).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("`{}…` is not a command id (a UUID of 36 characters)", "z".repeat(16))
+            format!("expected a command ID (a UUID of 36 characters), got `{}…`", "z".repeat(16))
         );
     }
 }

@@ -1,46 +1,50 @@
-//! What to tell a Step Functions task that waits for a Run Command command, and when.
+//! Decides what to tell a Step Functions task that waits for a Run Command command, and when.
 //!
 //! A state machine starts a command and passes its task token as the document parameter
-//! `taskToken`. Run Command keeps the command with its parameters for 30 days, so the command
-//! itself says whom to answer. This crate reads a command through a port, decides, and answers
-//! through another port. It knows nothing of HTTP, of Lambda or of the AWS SDK.
+//! `taskToken`. Run Command keeps the parameters with the command, so the command itself says which
+//! task to answer. This crate reads a command through one port, decides, and answers the task
+//! through the other. It knows nothing about HTTP, Lambda, or the AWS SDK.
 //!
 //! # Reading order
 //!
-//! 1. [`command`]: what Run Command reports of a command and of its invocations.
-//! 2. [`verdict`](mod@verdict): has the command ended, and was it a success? Pure.
-//! 3. [`report`]: the output or cause that the task gets, within the limits of Step Functions. Pure.
+//! 1. [`command`], [`status`], [`output`]: what Run Command reports about a command.
+//! 2. [`verdict`](mod@verdict): whether the command has ended and succeeded. Pure.
+//! 3. [`report`]: the task's output or failure cause, within the limits of Step Functions. Pure.
 //! 4. [`ports`]: the two traits to the outside, [`RunCommand`] and [`Tasks`].
-//! 5. [`settle`](mod@settle): read, decide, answer; for one command.
-//! 6. [`sweep`](mod@sweep): heartbeats, lost events, abandoned commands; for all commands.
+//! 5. [`settle`](mod@settle): reads, decides, and answers, for one command.
+//! 6. [`sweep`](mod@sweep): heartbeats, lost events, and abandoned commands, for all commands.
 //!
 //! # Architecture invariants
 //!
-//! - This crate performs no IO and reads no clock and no environment. It may wait: [`settle()`]
-//!   pauses between two reads, and [`sweep()`] gives up when its time is up, with Tokio's timer.
-//! - A task token leaves it only through the [`Tasks`] port. [`TaskToken`] cannot be printed or
-//!   serialized.
-//! - Nothing but [`settle()`] answers a task.
+//! - This crate performs no IO and reads no clock and no environment. It can wait: [`settle()`]
+//!   pauses between reads, and [`sweep()`] stops when its time is up, both with Tokio's timer.
+//! - A task token leaves this crate only through the [`Tasks`] port. [`TaskToken`] cannot be
+//!   printed or serialized.
+//! - Only [`settle()`] answers a task.
 //! - Every loop has a bound.
 
-pub mod chain;
 pub mod command;
+pub mod error_chain;
 pub mod id;
 pub mod memory;
+pub mod output;
 pub mod ports;
 pub mod report;
 pub mod settle;
+pub mod status;
 pub mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
 pub mod verdict;
 
-pub use command::{Command, Invocation, Status, StatusDetails};
+pub use command::{Command, Invocation};
+pub use error_chain::error_chain;
 pub use id::{CommandId, InstanceId};
 pub use memory::Memory;
 pub use ports::{RunCommand, Tasks};
 pub use settle::{Hint, Outcome, SettleError, settle};
+pub use status::{Status, StatusDetails};
 pub use sweep::{Scope, SweepReport, sweep};
 pub use token::TaskToken;
 pub use verdict::{Verdict, verdict};

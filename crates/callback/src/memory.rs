@@ -1,41 +1,38 @@
-//! What one sweep remembers for the next one: which commands were executing.
+//! What one sweep remembers for the next one: which commands were executing, and for which
+//! completed commands a call failed.
 //!
-//! Run Command does not tell when a command ended, so the probes of completed commands get rarer
-//! with their age. A command that was seen executing, and then no longer, is looked at again one
-//! sweep later: by then the relay has answered its task, or its event is lost. So a lost event is
-//! found within two intervals of the command's end, and the task gets no time to miss a heartbeat.
+//! A command that was executing at one sweep but not at the next is probed by the one after. If its
+//! task still waits then, its event was lost.
 //!
-//! A completed command for which a call failed is looked at again, too, at every sweep until that
-//! succeeds.
-//!
-//! It is a hint, not a store. What it forgets, because the function's process was replaced or
-//! because there was too much, the probes find later.
+//! The memory is a hint, not a store. What is lost when the process is replaced, or when there are
+//! too many commands, is found later by the probes of [`sweep`](mod@crate::sweep).
 
 use std::collections::BTreeMap;
 
 use crate::id::CommandId;
 use crate::token::TaskToken;
 
-/// The most commands that are remembered. A token has about a kilobyte, so this is 20 MB.
+/// Maximum number of commands remembered, executing and ended each. A token is about 1 kB, so this
+/// is about 20 MB.
 pub const REMEMBERED_MAX: usize = 20_000;
 
-/// Commands that may need a look at the next sweep.
+/// Commands that the next sweep may have to probe.
 #[derive(Debug, Default)]
 pub struct Memory {
     executing: BTreeMap<CommandId, TaskToken>,
     ended: BTreeMap<CommandId, TaskToken>,
-    /// Whether the last sweep has seen everything.
+    /// Whether the last sweep saw every command.
     is_whole: bool,
 }
 
-/// What a sweep has seen that the next ones should know.
+/// What a sweep saw that later sweeps should know.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// Executing commands whose task waits.
+    /// Executing commands whose task waits, or may wait.
     pub(crate) executing: BTreeMap<CommandId, TaskToken>,
     /// Completed commands for which a call failed.
     pub(crate) undecided: BTreeMap<CommandId, TaskToken>,
-    /// Commands that need no further look.
+    /// Commands that need no further probe.
     pub(crate) no_more: Vec<CommandId>,
 }
 
@@ -45,12 +42,12 @@ impl Memory {
         &self.ended
     }
 
-    /// Whether the last sweep has seen everything, and this command no longer executing.
+    /// Whether the last sweep saw every command, and this one was not executing.
     pub(crate) fn had_ended(&self, id: &CommandId) -> bool {
         self.is_whole && !self.executing.contains_key(id)
     }
 
-    /// Takes down what a sweep of everything has seen.
+    /// Records what a complete sweep saw.
     pub(crate) fn update(&mut self, seen: Seen) {
         let executing = self.take_ended(seen);
         self.is_whole = true;
@@ -62,8 +59,8 @@ impl Memory {
         }
     }
 
-    /// As [`update`](Self::update), after a sweep that left something out: a command that it has
-    /// not seen may still be executing.
+    /// Like [`update`](Self::update), for a sweep that left something out: a command that it did
+    /// not see may still be executing.
     pub(crate) fn add(&mut self, seen: Seen) {
         let executing = self.take_ended(seen);
         self.is_whole = false;
@@ -72,7 +69,7 @@ impl Memory {
         }
     }
 
-    /// Takes down what has ended; returns what executes.
+    /// Records ended commands and returns those still running.
     fn take_ended(&mut self, seen: Seen) -> BTreeMap<CommandId, TaskToken> {
         let Seen { executing, undecided, no_more } = seen;
         for (id, token) in undecided {
@@ -86,7 +83,7 @@ impl Memory {
     }
 }
 
-/// Takes a command down, if there is still room.
+/// Remembers a command if there is room.
 pub(crate) fn remember(
     commands: &mut BTreeMap<CommandId, TaskToken>,
     id: CommandId,
@@ -100,10 +97,7 @@ pub(crate) fn remember(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn id(number: u32) -> CommandId {
-        CommandId::parse(&format!("00000000-0000-4000-8000-{number:012}")).unwrap()
-    }
+    use crate::testing::sample::command_id as id;
 
     fn commands(numbers: impl IntoIterator<Item = u32>) -> BTreeMap<CommandId, TaskToken> {
         let token = || TaskToken::from_parameter(&["token".to_owned()]).unwrap();

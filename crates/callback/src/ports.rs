@@ -1,37 +1,43 @@
-//! The two ports to the outside: [`RunCommand`] and [`Tasks`], and how they fail.
+//! The two ports to the outside, [`RunCommand`] and [`Tasks`], and how their calls fail.
 
 use std::fmt;
 use std::future::Future;
 
 use jiff::Timestamp;
 
-use crate::command::{Command, Invocation, Output};
+use crate::command::{Command, Invocation};
 use crate::id::{CommandId, InstanceId};
+use crate::output::Output;
 use crate::token::TaskToken;
 
-/// Run Command, the part of SSM that keeps commands and their invocations.
+/// Maximum number of invocations read of one command. A command with more is not answered.
+pub const INVOCATIONS_MAX: usize = 10_000;
+
+/// Run Command, the part of the SSM API that keeps commands and their invocations.
+///
+/// Every method fails with a [`CallError`] if the API rejects the call or does not respond.
 pub trait RunCommand: Sync {
-    /// The command with its parameters (SSM API, `ListCommands` by id). `None`: Run Command does
-    /// not know it, not yet, or no more.
+    /// Reads a command with its parameters (SSM API, `ListCommands` by ID). `None` if Run Command
+    /// does not know the command, either not yet or no longer.
     fn command(
         &self,
         id: &CommandId,
     ) -> impl Future<Output = Result<Option<Command>, CallError>> + Send;
 
-    /// All invocations of the command with the first 2,500 characters of their outputs (SSM API,
-    /// `ListCommandInvocations` with details).
+    /// Reads all invocations of a command, each with up to 2,500 characters of output per step
+    /// (SSM API, `ListCommandInvocations` with `Details`). Empty if Run Command does not know the
+    /// command.
     ///
     /// # Errors
     ///
-    /// Besides what the API answers: more than
-    /// [`INVOCATIONS_MAX`] invocations.
+    /// Also if there are more than [`INVOCATIONS_MAX`] invocations.
     fn invocations(
         &self,
         id: &CommandId,
     ) -> impl Future<Output = Result<Vec<Invocation>, CallError>> + Send;
 
-    /// What one step printed on one node, up to 24,000 characters of standard output and 8,000 of
-    /// standard error (SSM API, `GetCommandInvocation`).
+    /// Reads the output of one step on one node, up to 24,000 characters of standard output and
+    /// 8,000 of standard error (SSM API, `GetCommandInvocation`).
     fn output(
         &self,
         id: &CommandId,
@@ -39,139 +45,178 @@ pub trait RunCommand: Sync {
         plugin_name: &str,
     ) -> impl Future<Output = Result<Output, CallError>> + Send;
 
-    /// One page of the commands of a slice, newest first (SSM API, `ListCommands` with filters).
-    /// A command that cannot be read is an error of its own, and not one of the page.
+    /// Lists one page of commands, newest first (SSM API, `ListCommands` with filters; up to 50 per
+    /// page). `page` is `None` for the first page. A command that cannot be read is an error of its
+    /// own and does not fail the page.
     fn commands(
         &self,
         slice: &CommandSlice,
         page: Option<&PageToken>,
     ) -> impl Future<Output = Result<CommandPage, CallError>> + Send;
 
-    /// Asks Run Command to cancel a command on all of its nodes (SSM API, `CancelCommand`). Best
-    /// effort: a script may have ended before. For a command that has ended it does nothing.
+    /// Requests cancellation of a command on all of its nodes (SSM API, `CancelCommand`). Best
+    /// effort. Has no effect on a command that has ended.
     fn cancel(&self, id: &CommandId) -> impl Future<Output = Result<(), CallError>> + Send;
 }
 
 /// Which commands to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandSlice {
-    /// The document, named as in `SendCommand`.
+    /// The document, as named in `SendCommand`.
     pub document_name: String,
-    /// Executing or completed.
+    /// Executing or completed commands.
     pub stage: Stage,
-    /// Only commands that were requested at this time or later.
+    /// Only commands requested at this time or later.
     pub invoked_after: Option<Timestamp>,
-    /// Only commands that were requested at this time or earlier.
+    /// Only commands requested at this time or earlier.
     pub invoked_before: Option<Timestamp>,
 }
 
-/// Whether a command has ended (SSM API, command filter `ExecutionStage`).
+/// Whether a command has ended (SSM API, `CommandFilter` with key `ExecutionStage`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Pending, in progress, or cancelling.
+    /// Pending, in progress, or being cancelled.
     Executing,
-    /// Ended, in whatever way.
+    /// Ended, with any status.
     Complete,
 }
 
-/// Where the next page of a list begins.
+/// Where the next page of a list starts (SSM API, `NextToken`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageToken(pub String);
 
-/// Some of the commands of a slice.
+/// One page of a list of commands.
 #[derive(Debug)]
 pub struct CommandPage {
-    /// The commands, each read for itself.
+    /// The commands, each with its own result.
     pub commands: Vec<Result<Command, CallError>>,
-    /// Where the next page begins; `None` after the last one.
+    /// Where the next page starts; `None` on the last page.
     pub next: Option<PageToken>,
 }
 
-/// The most invocations of one command that are read. A command with more is not answered.
-pub const INVOCATIONS_MAX: usize = 10_000;
-
 /// The waiting tasks of Step Functions.
+///
+/// A closed task and a rejected token are values, not errors, because calling again does not help.
+/// Every method fails with a [`CallError`] if the API rejects the call for another reason or does
+/// not respond; an answer may then have taken effect.
 pub trait Tasks: Sync {
-    /// Answers a task with its output (Step Functions API, `SendTaskSuccess`).
+    /// Answers a task with its output, JSON of up to 262,144 bytes (Step Functions API,
+    /// `SendTaskSuccess`).
     fn succeed(
         &self,
         token: &TaskToken,
         output: &str,
-    ) -> impl Future<Output = Result<Delivery, CallError>> + Send;
+    ) -> impl Future<Output = Result<AnswerReceipt, CallError>> + Send;
 
-    /// Answers a task with an error name and a cause (Step Functions API, `SendTaskFailure`).
+    /// Answers a task with an error name of up to 256 characters and a cause of up to 32,768 (Step
+    /// Functions API, `SendTaskFailure`).
     fn fail(
         &self,
         token: &TaskToken,
         error: &str,
         cause: &str,
-    ) -> impl Future<Output = Result<Delivery, CallError>> + Send;
+    ) -> impl Future<Output = Result<AnswerReceipt, CallError>> + Send;
 
-    /// Tells a task that its work goes on, and learns whether it waits (Step Functions API,
+    /// Sends a heartbeat, and learns whether the task still waits (Step Functions API,
     /// `SendTaskHeartbeat`).
     fn heartbeat(&self, token: &TaskToken)
     -> impl Future<Output = Result<Pulse, CallError>> + Send;
 }
 
-/// Whether a task waits.
+/// Whether a task still waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pulse {
-    /// It does.
+    /// The task waits.
     Alive,
-    /// Nobody waits any more (`TaskTimedOut`, `TaskDoesNotExist`).
+    /// The task is closed: answered, timed out, or stopped (`TaskTimedOut`, `TaskDoesNotExist`).
     Closed,
-    /// Step Functions does not take this token (`InvalidToken`), and so does not say.
+    /// Step Functions rejects the token, so this is unknown (`InvalidToken`).
     Rejected,
 }
 
-/// What became of an answer.
+/// How Step Functions responded to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// The task has it.
+pub enum AnswerReceipt {
+    /// The task took the answer.
     Accepted,
-    /// Nobody waits any more: answered before, timed out, or stopped (`TaskTimedOut`,
+    /// The task was closed before: answered, timed out, or stopped (`TaskTimedOut`,
     /// `TaskDoesNotExist`).
     AlreadyClosed,
-    /// Step Functions does not take this token (`InvalidToken`).
+    /// Step Functions rejects the token (`InvalidToken`).
     TokenRejected,
-    /// Step Functions does not take this output (`InvalidOutput`).
+    /// Step Functions rejects the output (`InvalidOutput`).
     OutputRejected,
 }
 
-/// A call to AWS that failed, after the retries of the client.
+/// A call to AWS that failed, after the client's retries.
 ///
-/// It holds the error's code and no text of the answer: a message can quote the request, and a
-/// request can hold a task token.
+/// Contains no text from the response beyond an error code and a request ID. An error message can
+/// quote the request, and a request can contain a task token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
     /// The operation, such as `ListCommands`.
     pub operation: &'static str,
-    /// The error code of the answer, such as `ThrottlingException`, or what happened instead of an
-    /// answer.
-    pub code: String,
-    /// The request id of the answer, for AWS Support.
+    /// What went wrong.
+    pub reason: CallErrorReason,
+    /// The request ID of the response, for AWS Support.
     pub request_id: Option<String>,
-    /// Whether the same call may succeed later.
+    /// Whether the same call can succeed later.
     pub kind: CallErrorKind,
 }
 
-/// Whether a failed call is worth another try.
+/// What went wrong with a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallErrorReason {
+    /// The API responded with this error code, such as `ThrottlingException`.
+    Api(String),
+    /// No response arrived in time.
+    TimedOut,
+    /// No connection could be established, or it was lost.
+    NotConnected,
+    /// The request could not be built from its parameters.
+    NotBuilt,
+    /// The request could not be sent for another reason.
+    NotSent,
+    /// A response that the API does not define, with this HTTP status if there was one.
+    UnexpectedResponse(Option<u16>),
+    /// A response of the API that lacks required content; this phrase says what is wrong.
+    InvalidResponse(String),
+}
+
+/// Whether a failed call is worth repeating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallErrorKind {
-    /// Throttled, timed out, not reached, or an error of the service: later it may succeed.
+    /// Throttled, timed out, not connected, or a service error: it can succeed later.
     Transient,
-    /// Refused or not understood: the same call fails again.
+    /// Rejected or not understood: the same call fails again.
     Permanent,
 }
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", self.operation, self.code)?;
+        write!(f, "{} failed: {}", self.operation, self.reason)?;
         if let Some(request_id) = &self.request_id {
-            write!(f, " (request id {request_id})")?;
+            write!(f, " (request ID {request_id})")?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for CallError {}
+
+impl fmt::Display for CallErrorReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(code) => f.write_str(code),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::NotConnected => f.write_str("could not connect"),
+            Self::NotBuilt => f.write_str("the request could not be built"),
+            Self::NotSent => f.write_str("the request could not be sent"),
+            Self::UnexpectedResponse(Some(status)) => {
+                write!(f, "unexpected response with HTTP status {status}")
+            }
+            Self::UnexpectedResponse(None) => f.write_str("unexpected response"),
+            Self::InvalidResponse(problem) => write!(f, "invalid response: {problem}"),
+        }
+    }
+}

@@ -1,57 +1,59 @@
-//! The output, or the cause of a failure, that the task gets: JSON within the limits of Step
-//! Functions. Pure: the same input gives the same bytes.
+//! Builds the task's output or failure cause: JSON within the limits of Step Functions. Pure: the
+//! same input gives the same bytes.
 //!
-//! Failed nodes come first, then by instance id. What does not fit is left out in this order,
-//! always the longest outputs first and evenly:
+//! Failed nodes come first; within each group, entries are sorted by instance ID. If the report is
+//! too long, it is shortened in this order, until it fits:
 //!
-//! 1. outputs of successful nodes,
-//! 2. outputs of failed nodes, down to [`FAILED_TEXT_BYTES_KEPT`] each,
-//! 3. whole entries of successful nodes, counted in `InvocationsOmitted`,
-//! 4. what is left of the outputs of failed nodes,
-//! 5. whole entries of failed nodes, counted too.
+//! 1. Outputs of successful nodes are truncated, the longest first and evenly.
+//! 2. Outputs of failed nodes are truncated likewise, to [`FAILED_TEXT_BYTES_KEPT`] each.
+//! 3. Entries of successful nodes are omitted and counted in `InvocationsOmitted`.
+//! 4. Outputs of failed nodes are truncated further.
+//! 5. Entries of failed nodes are omitted and counted.
 
 use std::cmp::Reverse;
 
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
-use crate::command::{Command, Invocation, Plugin, StatusDetails};
+use crate::command::{Command, Invocation, Plugin};
+use crate::status::StatusDetails;
 
-/// The longest output of a task, in bytes of UTF-8 (Step Functions service quotas).
+/// Maximum length of a task's output, in bytes of UTF-8 (Step Functions service quotas).
 pub const OUTPUT_BYTES_MAX: usize = 262_144;
-/// The longest cause of a failed task (Step Functions API, `SendTaskFailure`: 32,768 characters;
-/// kept in bytes, which is never more characters).
+/// Maximum length of a failed task's cause, in bytes. The quota is 32,768 characters (Step
+/// Functions API, `SendTaskFailure`); counting bytes is at least as strict.
 pub const CAUSE_BYTES_MAX: usize = 32_768;
-/// The longest error name of a failed task (Step Functions API, `SendTaskFailure`).
+/// Maximum length of a failed task's error name, in bytes. The quota is 256 characters (Step
+/// Functions API, `SendTaskFailure`).
 pub const ERROR_BYTES_MAX: usize = 256;
-/// What a failed node's standard output and standard error keep, in bytes of JSON each, before
-/// entries of successful nodes are left out.
+/// How much of a failed node's standard output and standard error is kept before entries of
+/// successful nodes are omitted, in bytes of JSON each.
 pub const FAILED_TEXT_BYTES_KEPT: usize = 1_024;
-/// What is told of the document's name, the status and the details of the command, in bytes of
-/// JSON each. Real ones are shorter (SSM API: `DocumentARN` up to 200 characters, `StatusDetails`
-/// up to 100); without a bound, an odd one would leave no answer that Step Functions takes.
+/// Maximum length of the command's document name, status, and status details, in bytes of JSON
+/// each. Valid values are shorter (SSM API: `DocumentARN` up to 200 characters, `StatusDetails` up
+/// to 100). The bound ensures that some report always fits.
 const WORD_BYTES_MAX: usize = 256;
 
-/// The error name that a state machine can catch: `RunCommand.` and the reason as one word. At
-/// most 256 bytes.
+/// The error name that a state machine can catch: `RunCommand.` and the reason as one word, at most
+/// 256 bytes.
 pub fn error_name(reason: &StatusDetails) -> String {
     let mut name = format!("RunCommand.{reason}");
     name.truncate(name.floor_char_boundary(ERROR_BYTES_MAX));
     name
 }
 
-/// The report on a command as JSON of at most `bytes_max` bytes of UTF-8.
+/// The report on a command: JSON of at most `bytes_max` bytes of UTF-8.
 ///
-/// The smallest report, without any invocation, has less than 1,500 bytes; a `bytes_max` below
-/// that cannot be kept.
+/// The smallest report has no invocations and less than 1,500 bytes. It can exceed a lower
+/// `bytes_max`.
 pub fn report(command: &Command, invocations: &[Invocation], bytes_max: usize) -> String {
     let mut report = Report::new(command, invocations);
     report.fit(bytes_max);
     report.to_json()
 }
 
-/// The report without any output of a script, of at most `bytes_max` bytes of UTF-8: what is left
-/// to say when Step Functions refuses the whole report.
+/// The report without script output, of at most `bytes_max` bytes of UTF-8. For use after Step
+/// Functions rejects the full report.
 pub fn report_without_outputs(
     command: &Command,
     invocations: &[Invocation],
@@ -96,16 +98,23 @@ struct Entry<'a> {
     standard_output_url: &'a str,
     standard_error_url: &'a str,
     #[serde(skip)]
-    succeeded: bool,
-    /// Bytes of JSON of everything but the two outputs.
+    group: Group,
+    /// Bytes of JSON without the two outputs.
     #[serde(skip)]
     frame_bytes: usize,
+}
+
+/// The nodes that are shortened together. Their order is that of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Failed,
+    Succeeded,
 }
 
 impl<'a> Report<'a> {
     fn new(command: &'a Command, invocations: &'a [Invocation]) -> Self {
         let mut entries: Vec<_> = invocations.iter().map(Entry::new).collect();
-        entries.sort_by_key(|entry| (entry.succeeded, entry.instance_id));
+        entries.sort_by_key(|entry| (entry.group, entry.instance_id));
         Self {
             command_id: command.id.as_str(),
             document_name: word(&command.document_name),
@@ -125,31 +134,31 @@ impl<'a> Report<'a> {
         serde_json::to_string(self).expect("a report of strings and numbers is serializable")
     }
 
-    /// Leaves out what does not fit into `bytes_max`, in the order of the module documentation.
+    /// Shortens the report to `bytes_max`, in the order given in the module documentation.
     fn fit(&mut self, bytes_max: usize) {
         let budget = self.entries_budget(bytes_max, 0);
         if self.entries_bytes() <= budget {
             return;
         }
-        self.cut_texts(true, 0, budget);
-        self.cut_texts(false, FAILED_TEXT_BYTES_KEPT, budget);
+        self.cut_texts(Group::Succeeded, 0, budget);
+        self.cut_texts(Group::Failed, FAILED_TEXT_BYTES_KEPT, budget);
         if self.entries_bytes() <= budget {
             return;
         }
         let budget = self.entries_budget(bytes_max, self.invocations.len());
-        self.drop_entries(true, budget);
-        self.cut_texts(false, 0, budget);
-        self.drop_entries(false, budget);
+        self.drop_entries(Group::Succeeded, budget);
+        self.cut_texts(Group::Failed, 0, budget);
+        self.drop_entries(Group::Failed, budget);
     }
 
-    /// Bytes of JSON that the entries may take, when up to `omitted_max` of them are left out.
+    /// Bytes of JSON available to the entries if up to `omitted_max` of them are omitted.
     fn entries_budget(&mut self, bytes_max: usize, omitted_max: usize) -> usize {
         let entries = std::mem::take(&mut self.invocations);
         self.invocations_omitted = omitted_max;
         let around_bytes = self.to_json().len();
         self.invocations_omitted = 0;
         self.invocations = entries;
-        // Each entry counts a comma, and the last one has none.
+        // Each entry counts a comma, but the last one has none.
         bytes_max.saturating_add(1).saturating_sub(around_bytes)
     }
 
@@ -157,30 +166,29 @@ impl<'a> Report<'a> {
         self.invocations.iter().map(Entry::bytes).sum()
     }
 
-    /// Shortens the outputs of successful or of failed nodes, evenly, so far that the entries fit
-    /// into `budget`, but not below `bytes_kept` each.
-    fn cut_texts(&mut self, succeeded: bool, bytes_kept: usize, budget: usize) {
+    /// Truncates the outputs of a group evenly until the entries fit into `budget`, but not below
+    /// `bytes_kept` each.
+    fn cut_texts(&mut self, group: Group, bytes_kept: usize, budget: usize) {
         let excess = self.entries_bytes().saturating_sub(budget);
         if excess == 0 {
             return;
         }
         let mut lengths = Vec::new();
-        for entry in self.invocations.iter().filter(|entry| entry.succeeded == succeeded) {
+        for entry in self.invocations.iter().filter(|entry| entry.group == group) {
             lengths.push(json_bytes(&entry.standard_output_content));
             lengths.push(json_bytes(&entry.standard_error_content));
         }
         let cap = even_cap(&mut lengths, excess).max(bytes_kept);
-        for entry in self.invocations.iter_mut().filter(|entry| entry.succeeded == succeeded) {
+        for entry in self.invocations.iter_mut().filter(|entry| entry.group == group) {
             entry.cut_texts(cap);
         }
     }
 
-    /// Leaves out entries of successful or of failed nodes, the last ones first, so far that the
-    /// entries fit into `budget`.
-    fn drop_entries(&mut self, succeeded: bool, budget: usize) {
+    /// Omits entries of a group, the last ones first, until the entries fit into `budget`.
+    fn drop_entries(&mut self, group: Group, budget: usize) {
         let mut bytes = self.entries_bytes();
         while bytes > budget
-            && let Some(entry) = self.invocations.pop_if(|last| last.succeeded == succeeded)
+            && let Some(entry) = self.invocations.pop_if(|last| last.group == group)
         {
             bytes -= entry.bytes();
             self.invocations_omitted += 1;
@@ -206,10 +214,10 @@ impl<'a> Entry<'a> {
             output_truncated: invocation.plugins.iter().any(|plugin| plugin.output.truncated),
             standard_output_url: &invocation.standard_output_url,
             standard_error_url: &invocation.standard_error_url,
-            succeeded: invocation.has_succeeded(),
+            group: if invocation.has_succeeded() { Group::Succeeded } else { Group::Failed },
             frame_bytes: 0,
         };
-        // One more for the comma between two entries.
+        // Plus the comma between two entries.
         entry.frame_bytes = 1 + serde_json::to_string(&entry)
             .expect("an entry of strings and numbers is serializable")
             .len();
@@ -226,13 +234,13 @@ impl<'a> Entry<'a> {
             + json_bytes(&self.standard_error_content)
     }
 
-    /// Cuts both outputs to at most `cap` bytes of JSON each.
+    /// Truncates both outputs to at most `cap` bytes of JSON each.
     fn cut_texts(&mut self, cap: usize) {
         for text in [&mut self.standard_output_content, &mut self.standard_error_content] {
             let kept = prefix_within(text, cap);
             if kept < text.len() {
                 text.truncate(kept);
-                // `true` is a byte shorter than `false`.
+                // `true` is one byte shorter than `false`.
                 self.frame_bytes -= usize::from(!self.output_truncated);
                 self.output_truncated = true;
             }
@@ -240,13 +248,13 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A word about the command itself, or its beginning.
+/// The start of a word about the command itself, within the bound.
 fn word(text: &str) -> &str {
     &text[..prefix_within(text, WORD_BYTES_MAX)]
 }
 
-/// The exit code of the first step that did not succeed, or else of the last step; −1 when none
-/// has started, as in `GetCommandInvocation`.
+/// The exit code of the first step that did not succeed, or else of the last step; −1 if it has not
+/// started, as in `GetCommandInvocation`.
 fn response_code(plugins: &[Plugin]) -> i32 {
     plugins
         .iter()
@@ -256,7 +264,7 @@ fn response_code(plugins: &[Plugin]) -> i32 {
         .unwrap_or(-1)
 }
 
-/// The outputs of several steps, one after the other, each from the start of a line.
+/// The outputs of several steps, concatenated. Each starts on a new line.
 fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let mut all = String::new();
     for text in texts.filter(|text| !text.is_empty()) {
@@ -268,13 +276,13 @@ fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     all
 }
 
-/// A time as the API writes it, to the millisecond; empty for none, as in `GetCommandInvocation`.
+/// A time in the API's format, in milliseconds; empty for none, as in `GetCommandInvocation`.
 fn date_time(time: Option<Timestamp>) -> String {
     time.map_or_else(String::new, |time| time.round(Unit::Millisecond).unwrap_or(time).to_string())
 }
 
-/// The greatest cap so that cutting every length to it saves at least `excess`; 0 when nothing
-/// saves that much. Sorts `lengths`.
+/// The greatest cap that saves at least `excess` if every length is cut to it; 0 if none does.
+/// Sorts `lengths`.
 fn even_cap(lengths: &mut [usize], excess: usize) -> usize {
     lengths.sort_unstable_by_key(|length| Reverse(*length));
     let mut sum = 0;
@@ -290,12 +298,12 @@ fn even_cap(lengths: &mut [usize], excess: usize) -> usize {
     0
 }
 
-/// Bytes that a text takes inside a JSON string, as `serde_json` writes it.
+/// The length of a text inside a JSON string as `serde_json` writes it, in bytes.
 fn json_bytes(text: &str) -> usize {
     text.bytes().map(json_bytes_of).sum()
 }
 
-/// The length of the longest prefix of whole characters that takes at most `cap` bytes of JSON.
+/// The length of the longest prefix, in whole characters, that takes at most `cap` bytes of JSON.
 fn prefix_within(text: &str, cap: usize) -> usize {
     let mut taken = 0;
     for (at, byte) in text.bytes().enumerate() {
@@ -311,8 +319,8 @@ fn json_bytes_of(byte: u8) -> usize {
     usize::from(JSON_BYTES[usize::from(byte)])
 }
 
-/// Bytes that each byte of a text takes inside a JSON string. A table, because every output is
-/// measured several times, and outputs are most of what a report holds.
+/// The length of each byte inside a JSON string. A table, because every output is measured several
+/// times and makes up most of a report.
 const JSON_BYTES: [u8; 256] = {
     let mut bytes = [1; 256];
     let mut control = 0;

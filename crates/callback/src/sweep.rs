@@ -1,56 +1,32 @@
-//! Sweeps all commands, so that nothing is left waiting and nothing runs on alone.
+//! Sweeps all commands, so that no task is left waiting and no command runs on unattended.
 //!
-//! Events of Run Command can be lost, and a stopped task tells its command nothing. So once per
-//! interval a sweep looks at the commands themselves. It needs no store:
+//! A sweep looks at three groups of commands, once per interval:
 //!
-//! - *Executing* commands: each token gets a heartbeat. A closed task means that nobody waits for
-//!   the command any more, so it is cancelled.
-//! - *Completed* commands are probed with a heartbeat when their age has just passed 2, 4, 8, …
-//!   intervals. A task that still waits there has lost its event, and is settled on the spot.
-//! - Commands that have *just ended*: what was executing at one sweep and no longer at the next is
-//!   probed at the one after that. A completed command for which a call failed is probed again by
-//!   the next sweep. This rests on the process's [`Memory`], which may be lost.
+//! - *Executing* commands: the task of each gets a heartbeat. If the task is closed, the command is
+//!   cancelled.
+//! - *Completed* commands whose age has just passed 2, 4, 8, … intervals: the task of each is
+//!   probed with a heartbeat. If the task still waits, its event was lost, and the command is
+//!   settled.
+//! - Commands that *just ended* according to the process's [`Memory`], and completed commands for
+//!   which a call failed: they are probed by the next sweep.
 //!
-//! # What it finds, and when
+//! # Guarantees
 //!
-//! As long as the process lives, a command that a sweep saw executing and whose event was lost is
-//! settled within two intervals of its end. The probes are for the rest. Each looks at a slice of
-//! commands two intervals long, and the next sweep at the slice one interval later: every command
-//! is seen by two sweeps at each age, so one missed sweep loses nothing. A command that ends at age
-//! `e` is complete at the first probe of an age of `e` or more, which is below `2e` (or two
-//! intervals, if that is more). So its task is answered before the command is
-//! `max(2e, 2 intervals) + 1 interval` old, and when a sweep is missed, one interval later.
-//! Commands that run longer than the lookback are not found.
+//! - A lost event of a command that a sweep saw executing is found within two intervals of the
+//!   command's end, as long as the process lives.
+//! - Any other lost event, of a command that ends at age `e`, is found before the command is
+//!   `max(2e, 2 intervals) + 1 interval` old; if a sweep is missed, one interval later. Commands
+//!   that run longer than the lookback are not found.
+//! - A sweep that runs out of time reports it as truncated. Each sweep starts one slice further
+//!   than the last.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! With `d` documents and `s` probe ages (12 with the default settings) there are `d × (2s + 1)`
-//! slices, and a sweep makes
-//!
-//! - one call of `ListCommands` per slice, and in a slice of more than 50 commands one per 50,
-//!   whether they have a token or not,
-//! - one `SendTaskHeartbeat` per executing command and per completed command in a slice, if it has
-//!   a token, one per command that was executing with its task waiting two sweeps before, and not
-//!   so at the last, and one per completed command for which a call failed at the last,
-//! - one `CancelCommand` per abandoned command, and the calls of [`settle`](mod@crate::settle) per
-//!   recovered one.
-//!
-//! It holds one page of each of the four slices that it reads at a time, and the tokens of up to
-//! [`REMEMBERED_MAX`] executing commands and as many completed ones that it is to look at again.
-//!
-//! # When there is too much to do
-//!
-//! A sweep ends when its time is up and says that it was truncated. It begins with one slice alone
-//! and goes on with the others when that is done. The next sweep begins one slice further. So even
-//! sweeps that never finish more than their first slice have finished each one once after
-//! `d × (2s + 1)` sweeps (75 with the default settings and three documents). An executing command
-//! moves to slices of greater age meanwhile, so it can take `2s` sweeps more until it is reached.
-//!
-//! What no rotation can make good: a completed command is in a slice for two sweeps at each age.
-//! If both of them leave its slice out, a lost event is found at the next age, which is twice as
-//! great, or not at all after the last one. A slice with more commands than a sweep has time for
-//! is looked at from its newest command on, again and again. So sweeps that are truncated for long
-//! need more time or memory.
+//! With `d` documents and `s` probe ages (12 by default) there are `d × (2s + 1)` slices. A sweep
+//! makes one `ListCommands` call per slice, and one per 50 commands in larger slices; one
+//! `SendTaskHeartbeat` call per command with a token in these groups; one `CancelCommand` call per
+//! abandoned command; and the calls of [`settle`](mod@crate::settle) per recovered command. It
+//! holds one page of each of four slices, and up to 2 × [`REMEMBERED_MAX`] tokens, in memory.
 
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
@@ -62,62 +38,63 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-use crate::chain::chain;
-use crate::command::{Command, OnAbandon, Status};
+use crate::command::{Command, OnAbandon};
+use crate::error_chain::error_chain;
 use crate::id::CommandId;
 use crate::memory::{Memory, REMEMBERED_MAX, Seen, remember};
 use crate::ports::{CallError, CommandSlice, PageToken, Pulse, RunCommand, Stage, Tasks};
 use crate::settle::{Hint, Outcome, settle};
+use crate::status::Status;
 use crate::token::TaskToken;
 
-/// How many slices are listed at the same time.
+/// How many slices are listed concurrently.
 const LISTS_AT_ONCE: usize = 4;
-/// How many commands are looked after at the same time. At 20 ms a call this is the rate that
-/// Step Functions allows for `SendTaskHeartbeat` in its largest regions, 500 per second.
+/// How many commands are handled concurrently. At 20 ms per call, this is the quota of
+/// `SendTaskHeartbeat` in the largest Regions, 500 per second (Step Functions service quotas).
 const COMMANDS_AT_ONCE: usize = 10;
-/// The most pages of one slice that are read: 100,000 commands.
+/// Maximum number of pages read of one slice. A page has up to 50 commands, so this is 100,000.
 pub const SLICE_PAGES_MAX: usize = 2_000;
-/// The shortest interval, so that the probe ages grow.
+/// The shortest interval; at zero, the probe ages would not grow.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// The first probe, in intervals after the command was requested. The next ones double it.
+/// The age of a command at its first probe, in intervals. It doubles with every further probe.
 const FIRST_PROBE_INTERVALS: u32 = 2;
-/// The length of a slice of completed commands: one interval, and one more in case that a sweep
-/// is missed.
+/// The length of a slice of completed commands, in intervals: one, and one more in case a sweep is
+/// missed.
 const SLICE_INTERVALS: u32 = 2;
-/// From this age on, a completed command whose nodes were not all seen to end is not waited for,
-/// if the sweep before saw it complete, too: one that has just ended may only read late.
+/// The age from which a completed command is settled even if the end of some node has not been
+/// seen, provided that the previous sweep saw it complete too. Otherwise the read may only lag.
 const OVERDUE_AGE: Duration = Duration::from_hours(1);
 
-/// What a sweep looks at.
+/// What a sweep covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// Documents whose commands are looked after, named as in `SendCommand`.
+    /// The documents whose commands are swept, as named in `SendCommand`.
     pub document_names: Vec<String>,
-    /// From one sweep to the next. Less than a second counts as a second.
+    /// The time between two sweeps, at least one second.
     pub interval: Duration,
-    /// The greatest age at which a completed command is probed.
+    /// The age of a completed command at its last probe.
     pub lookback: Duration,
 }
 
 /// What a sweep found and did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SweepReport {
-    /// Executing commands that have a task token.
+    /// Executing commands with a task token.
     pub executing: u64,
     /// Heartbeats that reached a waiting task.
     pub heartbeats: u64,
-    /// Completed commands whose event was lost, and whose task has now been answered.
+    /// Completed commands whose event was lost and whose task this sweep answered.
     pub recovered: u64,
-    /// Commands whose cancel was asked for, because nobody waited any more.
+    /// Commands whose cancellation was requested because their task was closed.
     pub cancelled: u64,
-    /// Commands with a token that Step Functions does not take. They are left alone.
+    /// Commands whose task token is malformed or rejected by Step Functions. They are left alone.
     pub rejected: u64,
     /// Slices that could not be listed, commands that could not be read, and commands for which a
     /// call failed. The next sweep tries again.
     pub failed: u64,
-    /// Slices that were not looked at, or not to their end.
+    /// Slices that were not listed to their end.
     pub slices_left: u64,
-    /// Whether the time was up, or a slice too long, before everything had been looked at.
+    /// Whether the sweep stopped early, because its time was up or a slice was too long.
     pub truncated: bool,
 }
 
@@ -131,7 +108,7 @@ impl Scope {
         ages
     }
 
-    /// The slices that a sweep at `now` looks at, in its order of work.
+    /// The slices of a sweep at `now`, in the order in which it handles them.
     pub fn slices(&self, now: Timestamp) -> Vec<Slice> {
         let ages = self.probe_ages();
         let mut slices = Vec::new();
@@ -167,18 +144,18 @@ impl Scope {
     }
 }
 
-/// Commands of one document, one stage and one range of ages.
+/// Commands of one document, in one stage, in one range of ages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
-    /// What is listed.
+    /// What to list.
     pub listing: CommandSlice,
-    /// The least age of the commands.
+    /// The lowest age of the commands.
     pub age: Duration,
 }
 
 impl Slice {
-    /// Whether a command that was requested then belongs to the slice. A list may be longer by
-    /// those at its ends: they are in the next slice, too, and need no second look.
+    /// Whether a command requested at this time belongs to the slice. The list can contain more at
+    /// both ends; those commands belong to the neighboring slice.
     pub fn holds(&self, requested_at: Timestamp) -> bool {
         let CommandSlice { invoked_after, invoked_before, .. } = self.listing;
         invoked_after.is_none_or(|after| requested_at > after)
@@ -193,11 +170,12 @@ fn before(now: Timestamp, age: Duration) -> Timestamp {
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Looks after all commands of the scope once.
+/// Handles all commands of the scope once.
 ///
-/// `memory` is what the last sweep left, and takes what this one leaves. `now` is the time of the
-/// sweep, `time_left` what it may take; what has begun by then is dropped, which is safe, because
-/// every step can be repeated. A call that fails is counted and stops nothing else.
+/// `memory` carries what the previous sweep saw and is updated for the next one. `now` is the time
+/// of the sweep, and `time_left` is how long it may take. Work in progress at that point is
+/// dropped, which is safe because every step can be repeated. A failed call is counted and does not
+/// stop the rest.
 pub async fn sweep(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
@@ -212,7 +190,7 @@ pub async fn sweep(
     let last = &*memory;
     let look_through =
         |slice| Box::pin(look_through(run_command, tasks, slice, last, &places, &tally));
-    // The first slice is not shared with others, so that a sweep with little time gets it done.
+    // The first slice runs alone, so that even a sweep with little time completes it.
     let (first, others) = slices.split_at(slices.len().min(1));
     let look_back = async |(id, token)| {
         let _place = places.acquire().await;
@@ -228,7 +206,7 @@ pub async fn sweep(
     };
     let in_time = tokio::time::timeout(time_left, work).await.is_ok();
     let Counts { mut report, seen } = tally.into_counts();
-    // Where something was left out, a command that was not seen has not ended for that.
+    // If something was left out, a command that was not seen may still be executing.
     if report.slices_left == 0 && seen.executing.len() < REMEMBERED_MAX {
         memory.update(seen);
     } else {
@@ -238,7 +216,7 @@ pub async fn sweep(
     report
 }
 
-/// Looks after all commands of one slice.
+/// Handles all commands of one slice.
 async fn look_through(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
@@ -259,7 +237,7 @@ async fn look_through(
     }
 }
 
-/// Counts while the sweep goes on, so that the counts are there when its time is up.
+/// Counts during the sweep, so that the counts exist when its time is up.
 struct Tally {
     counts: Mutex<Counts>,
 }
@@ -285,8 +263,8 @@ impl Tally {
         self.change(|counts| change(&mut counts.report));
     }
 
-    fn fail(&self, id: &CommandId, error: &(dyn Error + 'static)) {
-        warn!(command_id = %id, error = chain(error), "a command was not looked after");
+    fn failed(&self, id: &CommandId, error: &(dyn Error + 'static)) {
+        warn!(command_id = %id, error = error_chain(error), "sweeping a command failed");
         self.count(|report| report.failed += 1);
     }
 
@@ -307,8 +285,8 @@ impl Tally {
     }
 }
 
-/// The commands of one slice that have a task token, page by page. Tells in `is_listed` whether it
-/// has come to the end of the list.
+/// The commands of one slice that have a task token, page by page. Sets `is_listed` when it reaches
+/// the end of the list.
 fn commands<'a, R: RunCommand>(
     run_command: &'a R,
     slice: &'a Slice,
@@ -325,7 +303,7 @@ fn commands<'a, R: RunCommand>(
         let page = match run_command.commands(&slice.listing, token.as_ref()).await {
             Ok(page) => page,
             Err(error) => {
-                warn!(document_name = slice.listing.document_name, %error, "a slice was not listed");
+                warn!(document_name = slice.listing.document_name, %error, "listing commands failed");
                 tally.count(|report| report.failed += 1);
                 return None;
             }
@@ -340,7 +318,7 @@ fn commands<'a, R: RunCommand>(
     .flatten()
 }
 
-/// A command that some task waits, or waited, for.
+/// A command that a task waits or waited for.
 struct Waiting {
     id: CommandId,
     token: TaskToken,
@@ -353,7 +331,7 @@ fn waiting(slice: &Slice, command: Result<Command, CallError>, tally: &Tally) ->
         Ok(command) if !slice.holds(command.requested_at) => return None,
         Ok(command) => command,
         Err(error) => {
-            warn!(%error, "a command was not understood");
+            warn!(%error, "a listed command could not be read");
             tally.count(|report| report.failed += 1);
             return None;
         }
@@ -366,7 +344,7 @@ fn waiting(slice: &Slice, command: Result<Command, CallError>, tally: &Tally) ->
             is_cancelling: command.status == Status::Cancelling,
         }),
         Err(error) => {
-            warn!(command_id = %command.id, %error, "no task can have this token");
+            warn!(command_id = %command.id, %error, "the command's task token is malformed");
             tally.count(|report| report.rejected += 1);
             None
         }
@@ -385,7 +363,7 @@ async fn look_after(
     let is_executing = slice.listing.stage == Stage::Executing;
     tally.count(|report| report.executing += u64::from(is_executing));
     match pulse(tasks, &id, &token, tally).await {
-        // A call that failed says nothing, and the command still executes.
+        // A failed call says nothing about the task, and the command is still executing.
         Some(Pulse::Alive) | None if is_executing => tally.is_executing(id, token),
         Some(Pulse::Alive) => {
             let is_overdue = slice.age >= OVERDUE_AGE && last.had_ended(&id);
@@ -400,13 +378,14 @@ async fn look_after(
             }
         }
         None => tally.is_undecided(id, token),
-        // A wrong cancel is worse than a late one: this is not known to be an abandoned command.
+        // The command is not known to be abandoned, and a wrong cancellation does more harm than a
+        // late one.
         Some(Pulse::Rejected) => {}
     }
 }
 
-/// Looks after a command that the last sweep left for this one: it was executing the sweep before
-/// and then no more, or a call for it failed.
+/// Handles a command that the previous sweep left for this one: it had stopped executing, or a call
+/// for it failed.
 async fn look_back(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
@@ -416,7 +395,7 @@ async fn look_back(
 ) {
     match pulse(tasks, id, token, tally).await {
         Some(Pulse::Alive) => match recover(run_command, tasks, id, Hint::Changed, tally).await {
-            // It was not in a list where it belongs, and that is all.
+            // It was only missing from a list.
             Some(Outcome::Running) => tally.is_executing(id.clone(), token.clone()),
             Some(_) => tally.needs_no_more(id),
             None => {}
@@ -426,7 +405,7 @@ async fn look_back(
     }
 }
 
-/// Whether the command's task waits; `None` when that could not be learnt.
+/// Whether the command's task still waits; `None` if the call failed.
 async fn pulse(
     tasks: &impl Tasks,
     id: &CommandId,
@@ -439,21 +418,21 @@ async fn pulse(
                 Pulse::Alive => tally.count(|report| report.heartbeats += 1),
                 Pulse::Closed => {}
                 Pulse::Rejected => {
-                    warn!(command_id = %id, "Step Functions does not take the command's token");
+                    warn!(command_id = %id, "Step Functions rejects the command's task token");
                     tally.count(|report| report.rejected += 1);
                 }
             }
             Some(pulse)
         }
         Err(error) => {
-            tally.fail(id, &error);
+            tally.failed(id, &error);
             None
         }
     }
 }
 
-/// Settles a command whose task still waits: its event was lost. `None` when it could not be
-/// settled now.
+/// Settles a completed command whose task still waits because its event was lost. `None` if that
+/// fails.
 async fn recover(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
@@ -463,27 +442,30 @@ async fn recover(
 ) -> Option<Outcome> {
     match settle(run_command, tasks, id, hint).await {
         Ok(outcome) => {
-            // Any other outcome: its event came after all, between the heartbeat and the answer.
+            // With any other outcome, its event arrived between the heartbeat and the answer.
             if matches!(outcome, Outcome::Succeeded | Outcome::Failed { .. }) {
-                warn!(command_id = %id, outcome = outcome.name(), "a lost event was made good");
+                warn!(
+                    command_id = %id, outcome = outcome.name(),
+                    "answered a task whose completion event was lost"
+                );
                 tally.count(|report| report.recovered += 1);
             }
             Some(outcome)
         }
         Err(error) => {
-            tally.fail(id, &error);
+            tally.failed(id, &error);
             None
         }
     }
 }
 
-/// Cancels a command that nobody waits for any more.
+/// Cancels a command whose task is closed.
 async fn cancel(run_command: &impl RunCommand, id: &CommandId, tally: &Tally) {
     match run_command.cancel(id).await {
         Ok(()) => {
-            info!(command_id = %id, "cancelled, because its task is closed");
+            info!(command_id = %id, "cancelled a command whose task is closed");
             tally.count(|report| report.cancelled += 1);
         }
-        Err(error) => tally.fail(id, &error),
+        Err(error) => tally.failed(id, &error),
     }
 }

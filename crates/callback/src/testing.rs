@@ -1,6 +1,6 @@
-//! For tests of this crate and of those that use it: a world in memory behind both ports, sample
-//! commands to put into it, and what was logged.
+//! For tests of this crate and its users: a fake of both ports, sample commands, and captured logs.
 
+pub mod listing;
 pub mod log;
 pub mod sample;
 pub mod world;

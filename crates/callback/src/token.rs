@@ -1,47 +1,44 @@
-//! The task token: whoever holds it, and may call `states:SendTask*`, can answer the task.
+//! The task token. Anyone who holds it and may call `states:SendTask*` can answer the task.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// The longest token that Step Functions takes, in characters (Step Functions API, `TaskToken`).
-pub const TOKEN_CHARS_MAX: usize = 2048;
+/// Maximum length of a token, in characters (Step Functions API, `TaskToken`).
+pub const TOKEN_CHARS_MAX: usize = 2_048;
 
-/// A task token. It cannot be printed or serialized; only an adapter of
-/// [`Tasks`](crate::ports::Tasks) may [`expose`](TaskToken::expose) it, to put it in a request.
+/// A task token. It cannot be printed or serialized. Only an implementation of
+/// [`Tasks`](crate::ports::Tasks) may [`expose`](TaskToken::expose) it, to put it into a request.
 #[derive(Clone)]
 pub struct TaskToken(SecretString);
 
-/// The `taskToken` parameter does not hold one token of 1 to 2,048 characters. The text is
-/// deliberately not quoted.
+/// The `taskToken` parameter is not one token of 1 to 2,048 characters. Its text is deliberately
+/// not quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the parameter `taskToken` has {chars} characters in {values} values, wanted is one value of 1 to 2048"
-)]
-pub struct InvalidToken {
-    /// Characters of the first value.
-    pub chars: usize,
-    /// Values in the parameter's list.
-    pub values: usize,
+pub enum InvalidToken {
+    /// The parameter does not have exactly one value, but this many.
+    #[error("parameter `taskToken`: expected one value of 1 to 2,048 characters, got {0} values")]
+    Values(usize),
+    /// The value is empty or too long: it has this many characters.
+    #[error("parameter `taskToken`: expected 1 to 2,048 characters, got {0}")]
+    Chars(usize),
 }
 
 impl TaskToken {
-    /// Takes the values of the parameter `taskToken` as Run Command keeps them: a list of one.
+    /// Reads the values of the parameter `taskToken`, which Run Command keeps as a list of one.
     ///
     /// # Errors
     ///
-    /// [`InvalidToken`] when there is not exactly one value, or it is empty or too long.
+    /// [`InvalidToken`] if there is not exactly one value, or if it is empty or too long.
     pub fn from_parameter(values: &[String]) -> Result<Self, InvalidToken> {
-        let chars = values.first().map_or(0, |value| value.chars().count());
-        match values {
-            [value] if (1..=TOKEN_CHARS_MAX).contains(&chars) => {
-                Ok(Self(SecretString::from(value.as_str())))
-            }
-            _ => Err(InvalidToken { chars, values: values.len() }),
+        let [value] = values else { return Err(InvalidToken::Values(values.len())) };
+        match value.chars().count() {
+            1..=TOKEN_CHARS_MAX => Ok(Self(SecretString::from(value.as_str()))),
+            chars => Err(InvalidToken::Chars(chars)),
         }
     }
 
-    /// The token itself, for a request to Step Functions and for nothing else.
+    /// The token itself, for requests to Step Functions only.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -72,6 +69,11 @@ mod tests {
         for bad in [&[][..], &[0], &[2049], &[1, 1]] {
             assert!(TaskToken::from_parameter(&values(bad)).is_err(), "{bad:?}");
         }
+        let error = TaskToken::from_parameter(&values(&[1, 1, 1])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "parameter `taskToken`: expected one value of 1 to 2,048 characters, got 3 values"
+        );
     }
 
     #[test]

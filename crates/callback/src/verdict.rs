@@ -1,31 +1,34 @@
-//! Has the command ended, and was it a success? Pure: the same reads give the same verdict.
+//! Decides whether a command has ended and succeeded. Pure: the same reads give the same verdict.
 
 use std::collections::HashSet;
 
-use crate::command::{Command, Invocation, StatusDetails, has_ended};
+use crate::command::{Command, Invocation};
+use crate::status::{StatusDetails, has_ended};
 
 /// What the reads of a command say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The command runs, or is not known to have ended. The task is not answered.
+    /// The command is running, or is not known to have ended. Its task is not answered.
     Running,
-    /// The command says that it has ended, but the end of some targeted node has not been seen:
-    /// its invocation is missing or still runs. Reads lag, so reading again may tell; if it never
-    /// does, the command was no success, and this is the reason to give.
+    /// The command has ended, but the end of some targeted node has not been seen: its invocation
+    /// is missing or still running. Another read may show it, because reads lag. If none does, the
+    /// command failed for this reason.
     Unseen(StatusDetails),
-    /// Every targeted node ran the document and ended with Success; at least one was targeted.
+    /// Every targeted node ran the document and succeeded, and there was at least one.
     Success,
-    /// The command has ended and was no success, for this reason.
+    /// The command has ended and failed for this reason.
     Failure(StatusDetails),
 }
 
 /// Decides from a command and all of its invocations.
 ///
-/// Three reads of Run Command look like a success and are none: no node was targeted
-/// (`NoInstancesInTag`), the command says Success although some nodes were never reached (told as
-/// `Incomplete`), and a node says Success although it skipped every step (`Incomplete`, or
-/// `InvalidPlatform` when all nodes did). See "Understanding command statuses" in the Systems
-/// Manager user guide.
+/// Run Command reports Success in three cases that are failures here:
+///
+/// - The targets matched no node: `NoInstancesInTag`.
+/// - Some nodes were never reached: `Incomplete`.
+/// - A node skipped every step: `Incomplete`, or `InvalidPlatform` if all nodes did.
+///
+/// Source: Systems Manager user guide, "Understanding command statuses".
 pub fn verdict(command: &Command, invocations: &[Invocation]) -> Verdict {
     if !has_ended(&command.status, &command.status_details) {
         return Verdict::Running;
@@ -47,7 +50,7 @@ pub fn verdict(command: &Command, invocations: &[Invocation]) -> Verdict {
     if is_seen { Verdict::Failure(reason) } else { Verdict::Unseen(reason) }
 }
 
-/// Counts nodes, not invocations: a page that moved between two reads can bring a node twice.
+/// Counts nodes, not invocations: if pages shift between two reads, a node can be listed twice.
 fn is_seen_everywhere(command: &Command, invocations: &[Invocation]) -> bool {
     let nodes: HashSet<_> = invocations.iter().map(|invocation| &invocation.instance_id).collect();
     usize::try_from(command.target_count).is_ok_and(|targets| targets == nodes.len())

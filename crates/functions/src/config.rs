@@ -1,14 +1,14 @@
-//! The environment variables of the functions. Each is documented here and nowhere else.
+//! The functions' environment variables. This is the only place that documents them.
 //!
 //! | Variable | Function | Default | Meaning |
 //! |---|---|---|---|
-//! | `LOG_LEVEL` | both | `info` | `error`, `warn`, `info`, `debug` or `trace`; for this project's own code |
+//! | `LOG_LEVEL` | both | `info` | `error`, `warn`, `info`, `debug`, or `trace`; applies to this project's own code |
 //! | `AWS_LAMBDA_FUNCTION_NAME` | both | set by Lambda | the metric dimension `FunctionName` |
-//! | `DOCUMENT_NAMES` | `sweep` | none, required | the documents to look after, as named in `SendCommand`, separated by commas |
-//! | `SWEEP_INTERVAL_SECONDS` | `sweep` | 60 | from one sweep to the next, 1 to 3,600; as the schedule has it |
-//! | `LOOKBACK_HOURS` | `sweep` | 49 | how old a completed command may be that is looked at, 1 to 720; a script may run for 48 hours, and Run Command keeps commands for 720 |
+//! | `DOCUMENT_NAMES` | `sweep` | none, required | the documents to sweep, as named in `SendCommand`, separated by commas |
+//! | `SWEEP_INTERVAL_SECONDS` | `sweep` | 60 | time between two sweeps, 1 to 3,600; must match the schedule |
+//! | `LOOKBACK_HOURS` | `sweep` | 49 | maximum age of a completed command that is probed, 1 to 720; a script can run for 48 hours, and Run Command keeps commands for 720 |
 //!
-//! The SDK reads its own: `AWS_REGION`, `AWS_ENDPOINT_URL`, credentials and so on.
+//! The SDK reads its own variables, such as `AWS_REGION`, `AWS_ENDPOINT_URL`, and credentials.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -37,7 +37,7 @@ pub struct SweepConfig {
     pub scope: Scope,
 }
 
-/// Every environment variable that is missing or bad.
+/// Lists every environment variable that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<String>,
@@ -48,7 +48,7 @@ impl RelayConfig {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names every bad variable, what it holds and what was wanted.
+    /// [`ConfigError`] names every invalid variable, its value, and what was expected.
     pub fn from_environment() -> Result<Self, ConfigError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
@@ -71,7 +71,7 @@ impl SweepConfig {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names every bad variable, what it holds and what was wanted.
+    /// [`ConfigError`] names every invalid variable, its value, and what was expected.
     pub fn from_environment() -> Result<Self, ConfigError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
@@ -123,7 +123,7 @@ impl<L: Fn(&str) -> Option<String>> Variables<L> {
     fn function_name(&mut self) -> String {
         let name = (self.lookup)("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         if name.is_empty() {
-            self.problem("AWS_LAMBDA_FUNCTION_NAME", "", "the function's name, which Lambda sets");
+            self.problem("AWS_LAMBDA_FUNCTION_NAME", "", "the function name, which Lambda sets");
         }
         name
     }
@@ -137,7 +137,11 @@ impl<L: Fn(&str) -> Option<String>> Variables<L> {
             .map(str::to_owned)
             .collect();
         if names.is_empty() {
-            self.problem("DOCUMENT_NAMES", &text, "one document name or more, separated by commas");
+            self.problem(
+                "DOCUMENT_NAMES",
+                &text,
+                "one or more document names, separated by commas",
+            );
         }
         names
     }
@@ -147,15 +151,15 @@ impl<L: Fn(&str) -> Option<String>> Variables<L> {
         match text.trim().parse() {
             Ok(number) if range.contains(&number) => number,
             _ => {
-                let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-                self.problem(name, &text, &wanted);
+                let expected = format!("a whole number from {} to {}", range.start(), range.end());
+                self.problem(name, &text, &expected);
                 default
             }
         }
     }
 
-    fn problem(&mut self, name: &str, came: &str, wanted: &str) {
-        self.problems.push(format!("{name} is `{came}`, wanted is {wanted}"));
+    fn problem(&mut self, name: &str, value: &str, expected: &str) {
+        self.problems.push(format!("{name} is `{value}`; expected {expected}"));
     }
 
     fn finish<C>(self, config: C) -> Result<C, ConfigError> {
@@ -169,7 +173,7 @@ impl<L: Fn(&str) -> Option<String>> Variables<L> {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "bad environment: {}", self.problems.join("; "))
+        write!(f, "invalid environment: {}", self.problems.join(". "))
     }
 }
 
@@ -203,7 +207,7 @@ mod tests {
     #[test]
     fn every_bad_variable_is_named_in_one_error() {
         let error = relay(&[("LOG_LEVEL", "loud")]).unwrap_err().to_string();
-        insta::assert_snapshot!(error, @"bad environment: LOG_LEVEL is `loud`, wanted is error, warn, info, debug or trace; AWS_LAMBDA_FUNCTION_NAME is ``, wanted is the function's name, which Lambda sets");
+        insta::assert_snapshot!(error, @"invalid environment: LOG_LEVEL is `loud`; expected error, warn, info, debug or trace. AWS_LAMBDA_FUNCTION_NAME is ``; expected the function name, which Lambda sets");
     }
 
     #[test]
@@ -226,6 +230,6 @@ mod tests {
             ("LOOKBACK_HOURS", "two"),
             ("LOG_LEVEL", ""),
         ]);
-        insta::assert_snapshot!(error.unwrap_err().to_string().replace("; ", "\n"));
+        insta::assert_snapshot!(error.unwrap_err().to_string().replace(". ", "\n"));
     }
 }

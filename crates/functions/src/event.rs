@@ -1,41 +1,40 @@
-//! The events that EventBridge sends, read tolerantly: what is not needed may have any shape.
+//! Parses the events that EventBridge sends. Fields that are not needed can have any shape.
 //!
-//! Of an event of Run Command only the command id is used, and the status as a hint that the
-//! command has ended. The documentation, its samples and production differ on the other fields
-//! (`parameters` is an object, a string of JSON, or absent), so they are not read.
+//! From a Run Command event, only the command ID is used, and the status as a hint that the command
+//! has ended. The documentation, its samples, and production disagree on other fields. For example,
+//! `parameters` is an object, a JSON string, or absent.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use callback::command::{Status, StatusDetails};
 use callback::id::InvalidId;
-use callback::{CommandId, Hint};
+use callback::{CommandId, Hint, Status, StatusDetails};
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// `source` of the events of Run Command.
+/// `source` of Run Command events.
 const RUN_COMMAND_SOURCE: &str = "aws.ssm";
-/// `detail-type` of an event about a whole command.
+/// `detail-type` of an event about a command.
 const COMMAND_DETAIL_TYPE: &str = "EC2 Command Status-change Notification";
 /// `detail-type` of an event about a command on one node.
 const INVOCATION_DETAIL_TYPE: &str = "EC2 Command Invocation Status-change Notification";
-/// `source` and `detail-type` of the event of a scheduled rule.
+/// `source` and `detail-type` of an event from a scheduled rule.
 const SCHEDULED: (&str, &str) = ("aws.events", "Scheduled Event");
-/// `source` and `detail-type` of an event about an execution of a state machine.
+/// `source` and `detail-type` of an event about a state machine execution.
 const EXECUTION: (&str, &str) = ("aws.states", "Step Functions Execution Status Change");
-/// The longest part of an event that is quoted in an error, in characters.
+/// Maximum length of a quote from an event in an error, in characters.
 const QUOTED_CHARS_MAX: usize = 64;
 
-/// A command's status changed.
+/// A status change of a command or of one of its invocations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandChange {
     /// The command.
     pub command_id: CommandId,
     /// Whether the event says that the command has ended.
     pub hint: Hint,
-    /// When EventBridge took the event, to the second.
+    /// When EventBridge received the event, to the second.
     pub occurred_at: Option<Timestamp>,
 }
 
-/// What started a sweep.
+/// What triggered a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SweepCause {
     /// The schedule.
@@ -44,20 +43,20 @@ pub enum SweepCause {
     ExecutionEnded,
 }
 
-/// It is time for a sweep.
+/// An event that triggers a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweepTrigger {
-    /// Why.
+    /// What triggered it.
     pub cause: SweepCause,
-    /// The time of the event, to the second; for a schedule, the scheduled time.
+    /// The time of the event, to the second. For a schedule, the scheduled time.
     pub occurred_at: Option<Timestamp>,
 }
 
-/// An event that is none of those that the function takes. Values are quoted only where an event
-/// cannot hold a task token.
+/// An event that the function does not handle. Values are quoted only from fields that cannot
+/// contain a task token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEvent {
-    /// A field is missing or has another type.
+    /// A field is missing or has the wrong type.
     #[error("event field `{field}`: {problem}")]
     Malformed {
         /// The path of the field.
@@ -65,27 +64,30 @@ pub enum InvalidEvent {
         /// What is wrong with it.
         problem: String,
     },
+    /// The event is followed by more data.
+    #[error("unexpected data after the event")]
+    TrailingData,
     /// An event of another kind.
-    #[error("event `{detail_type}` from `{source_name}`, wanted is {wanted}")]
+    #[error("expected {expected}, got `{detail_type}` from `{source_name}`")]
     Unexpected {
-        /// The `detail-type` that came.
+        /// What the function handles.
+        expected: &'static str,
+        /// The `detail-type` of the event.
         detail_type: String,
-        /// The `source` that came.
+        /// The `source` of the event.
         source_name: String,
-        /// What the function takes.
-        wanted: &'static str,
     },
-    /// The command id is none.
+    /// The command ID is malformed.
     #[error("event field `detail.command-id`: {0}")]
     CommandId(#[source] InvalidId),
 }
 
 impl CommandChange {
-    /// Reads an event of Run Command about a command or about one of its invocations.
+    /// Parses a Run Command event about a command or one of its invocations.
     ///
     /// # Errors
     ///
-    /// [`InvalidEvent`] names the field, what came and what was wanted.
+    /// [`InvalidEvent`] if it is another event, or if a field is missing or malformed.
     pub fn parse(json: &str) -> Result<Self, InvalidEvent> {
         let event = envelope(json)?;
         let is_command = event.detail_type == COMMAND_DETAIL_TYPE;
@@ -93,11 +95,11 @@ impl CommandChange {
         if event.source != RUN_COMMAND_SOURCE || !(is_command || is_invocation) {
             return Err(unexpected(
                 &event,
-                "a status change of a command or of an invocation from `aws.ssm`",
+                "a status change of a command or invocation from `aws.ssm`",
             ));
         }
         let command_id = text_field(&event.detail, "command-id")?;
-        // One node that has ended says nothing of the others.
+        // The end of one node says nothing about the others.
         let says_ended =
             is_command && event.detail.get("status").and_then(Value::as_str).is_some_and(is_end);
         Ok(Self {
@@ -109,12 +111,11 @@ impl CommandChange {
 }
 
 impl SweepTrigger {
-    /// Reads a scheduled event, or an event about an execution of a state machine. Nothing else is
-    /// needed of them: a sweep looks at everything.
+    /// Parses a scheduled event or an event about a state machine execution.
     ///
     /// # Errors
     ///
-    /// [`InvalidEvent`] tells what came and what was wanted.
+    /// [`InvalidEvent`] if it is another event or malformed.
     pub fn parse(json: &str) -> Result<Self, InvalidEvent> {
         let event = envelope(json)?;
         let cause = match (event.source.as_str(), event.detail_type.as_str()) {
@@ -123,7 +124,7 @@ impl SweepTrigger {
             _ => {
                 return Err(unexpected(
                     &event,
-                    "a scheduled event, or a status change of an execution from `aws.states`",
+                    "a scheduled event or an execution status change from `aws.states`",
                 ));
             }
         };
@@ -131,11 +132,11 @@ impl SweepTrigger {
     }
 }
 
-fn unexpected(event: &EventBridgeEvent, wanted: &'static str) -> InvalidEvent {
+fn unexpected(event: &EventBridgeEvent, expected: &'static str) -> InvalidEvent {
     InvalidEvent::Unexpected {
+        expected,
         detail_type: quoted(&event.detail_type),
         source_name: quoted(&event.source),
-        wanted,
     }
 }
 
@@ -143,8 +144,8 @@ fn occurred_at(event: &EventBridgeEvent) -> Option<Timestamp> {
     event.time.and_then(|time| Timestamp::from_millisecond(time.timestamp_millis()).ok())
 }
 
-/// Whether a status of an event says that the command has ended. Events use the words of `Status`;
-/// words of `StatusDetails` may occur.
+/// Whether an event's status means that the command has ended. Events use values of `Status`, but
+/// values of `StatusDetails` can occur.
 fn is_end(status: &str) -> bool {
     Status::parse(status).has_ended() == Some(true)
         || StatusDetails::parse(status).has_ended() == Some(true)
@@ -156,17 +157,14 @@ fn envelope(json: &str) -> Result<EventBridgeEvent, InvalidEvent> {
         let message = error.inner().to_string();
         InvalidEvent::Malformed {
             field: quoted(&error.path().to_string()),
-            // Any other message may quote the event.
+            // Any other message can quote the event.
             problem: match message.split_once(" at line ") {
                 Some((missing, _)) if missing.starts_with("missing field") => missing.to_owned(),
-                _ => "not of the type that EventBridge sends".to_owned(),
+                _ => "wrong type".to_owned(),
             },
         }
     })?;
-    deserializer.end().map_err(|_| InvalidEvent::Malformed {
-        field: ".".to_owned(),
-        problem: "something follows the event, wanted is one event".to_owned(),
-    })?;
+    deserializer.end().map_err(|_| InvalidEvent::TrailingData)?;
     Ok(event)
 }
 
@@ -174,11 +172,11 @@ fn text_field<'a>(detail: &'a Value, name: &str) -> Result<&'a str, InvalidEvent
     let problem = match detail.get(name) {
         Some(Value::String(text)) => return Ok(text),
         None => "missing",
-        Some(Value::Null) => "null, wanted is a text",
-        Some(Value::Bool(_)) => "a truth value, wanted is a text",
-        Some(Value::Number(_)) => "a number, wanted is a text",
-        Some(Value::Array(_)) => "a list, wanted is a text",
-        Some(Value::Object(_)) => "an object, wanted is a text",
+        Some(Value::Null) => "expected a string, got null",
+        Some(Value::Bool(_)) => "expected a string, got a boolean",
+        Some(Value::Number(_)) => "expected a string, got a number",
+        Some(Value::Array(_)) => "expected a string, got an array",
+        Some(Value::Object(_)) => "expected a string, got an object",
     };
     Err(InvalidEvent::Malformed { field: format!("detail.{name}"), problem: problem.to_owned() })
 }
@@ -276,10 +274,7 @@ mod tests {
         let event = event(COMMAND_DETAIL_TYPE, &format!(r#"{{"command-id":"{ID}"}}"#));
         assert!(CommandChange::parse(&format!("{event}\n")).is_ok());
         for more in ["x", "{}", &event] {
-            assert_eq!(
-                problem(&format!("{event}{more}")),
-                "event field `.`: something follows the event, wanted is one event"
-            );
+            assert_eq!(problem(&format!("{event}{more}")), "unexpected data after the event");
         }
     }
 
@@ -302,6 +297,6 @@ mod tests {
         let ended = trigger("aws.states", "Step Functions Execution Status Change").unwrap();
         assert_eq!(ended.cause, SweepCause::ExecutionEnded);
         let error = trigger("aws.ssm", "EC2 Command Status-change Notification").unwrap_err();
-        insta::assert_snapshot!(error, @"event `EC2 Command Status-change Notification` from `aws.ssm`, wanted is a scheduled event, or a status change of an execution from `aws.states`");
+        insta::assert_snapshot!(error, @"expected a scheduled event or an execution status change from `aws.states`, got `EC2 Command Status-change Notification` from `aws.ssm`");
     }
 }

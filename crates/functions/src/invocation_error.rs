@@ -1,28 +1,26 @@
-//! What Lambda is told when an invocation fails: a stable word for the error and one line.
+//! The error of a failed invocation, as Lambda reports it: a stable error type and one line.
 
-use callback::SettleError;
-use callback::chain::chain;
+use callback::{SettleError, error_chain};
 use lambda_runtime::Diagnostic;
 
 use crate::event::InvalidEvent;
 
-/// Why an invocation failed. Lambda tries an event again, and then keeps it in the queue for
-/// failures.
+/// Why an invocation failed. Lambda retries the event, and then sends it to the on-failure queue.
 #[derive(Debug, thiserror::Error)]
 pub enum InvocationError {
-    /// The event is none that the function takes.
-    #[error("reading the event")]
+    /// The function does not handle this event.
+    #[error("parsing the event")]
     InvalidEvent(#[from] InvalidEvent),
     /// The command could not be settled.
     #[error("settling the command")]
     Settle(#[from] SettleError),
-    /// The function panicked. What it said is withheld, see [`crate::panics`].
-    #[error("the function panicked; its log tells where")]
+    /// The function panicked. Its message is withheld; see [`crate::panics`].
+    #[error("the function panicked; its log shows the location")]
     Panicked,
 }
 
 impl InvocationError {
-    /// One word that names the operation that failed: Lambda's `errorType`.
+    /// One word for the operation that failed: Lambda's `errorType`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::InvalidEvent(_) => "InvalidEvent",
@@ -34,6 +32,6 @@ impl InvocationError {
 
 impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {
-        Self { error_type: error.name().to_owned(), error_message: chain(&error) }
+        Self { error_type: error.name().to_owned(), error_message: error_chain(&error) }
     }
 }

@@ -1,13 +1,13 @@
 //! The Lambda functions of Run Command Relay.
 //!
-//! - [`relay`]: told by EventBridge that a command changed; settles it.
-//! - [`mod@sweep`]: by schedule, looks after all commands.
-//! - [`event`]: the shapes of the events, read tolerantly.
+//! - [`relay`]: EventBridge notifies it when a command changes; it settles the command.
+//! - [`mod@sweep`]: runs on a schedule and sweeps all commands.
+//! - [`event`]: parses events.
 //! - [`config`]: the environment variables, all in one place.
 //! - [`telemetry`]: logs. [`metrics`]: metrics.
-//! - [`invocation_error`]: what Lambda is told when an invocation fails.
-//! - [`panics`]: what is told of a panic, and what is withheld.
-//! - [`mod@serve`]: takes invocations from Lambda.
+//! - [`invocation_error`]: the error of a failed invocation.
+//! - [`panics`]: logs panics without their messages.
+//! - [`mod@serve`]: handles invocations from Lambda.
 
 pub mod config;
 pub mod event;

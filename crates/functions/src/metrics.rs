@@ -1,12 +1,13 @@
-//! Metrics: one line of CloudWatch embedded metric format per invocation, on standard output.
+//! Writes metrics to standard output: one line of CloudWatch embedded metric format per invocation.
 //!
-//! CloudWatch makes metrics of such lines by itself; no call is made for them. See "Specification:
-//! Embedded metric format" in the CloudWatch user guide.
+//! CloudWatch extracts metrics from these lines without an API call. Source: CloudWatch user guide,
+//! "Specification: Embedded metric format".
 
 use std::io::{self, Write};
 
+use callback::SweepReport;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The namespace of all metrics.
 const NAMESPACE: &str = "RunCommandRelay";
@@ -17,14 +18,14 @@ const NAMESPACE: &str = "RunCommandRelay";
 pub struct RelayMetrics<'a> {
     /// Dimension: the function, and so the stack.
     pub function_name: &'a str,
-    /// Dimension: what became of the callback, or the name of the error.
+    /// Dimension: the outcome, or the name of the error.
     pub outcome: &'static str,
-    /// Always 1, so that its sum counts the invocations by outcome.
+    /// Always 1, so that the sum counts invocations by outcome.
     pub settled: u32,
-    /// From the event to the answer, in milliseconds. EventBridge gives whole seconds.
+    /// Time from the event to the answer, in milliseconds. Event times are whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_to_answer: Option<u64>,
-    /// How long settling took, in milliseconds.
+    /// Duration of settling, in milliseconds.
     pub settle_duration: u64,
     /// A property, not a dimension: the command.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,24 +40,31 @@ pub struct RelayMetrics<'a> {
 pub struct SweepMetrics<'a> {
     /// Dimension: the function, and so the stack.
     pub function_name: &'a str,
-    /// Executing commands that have a task token.
-    pub executing: u64,
-    /// Heartbeats that reached a waiting task.
-    pub heartbeats: u64,
-    /// Lost events that were made good.
-    pub recovered: u64,
-    /// Commands that were cancelled because nobody waited any more.
-    pub cancelled: u64,
-    /// Commands whose token Step Functions does not take.
-    pub rejected: u64,
-    /// Calls that failed.
-    pub failed: u64,
-    /// 1 when the sweep did not get to its end.
-    pub truncated: u64,
-    /// How long it took, in milliseconds.
+    /// Its counts; see `SWEEP_COUNTS`.
+    #[serde(flatten, serialize_with = "serialize_counts")]
+    pub report: &'a SweepReport,
+    /// Duration of the sweep, in milliseconds.
     pub sweep_duration: u64,
     /// A property, not a dimension: the invocation.
     pub request_id: &'a str,
+}
+
+/// The name and the value of a count.
+type Count = (&'static str, fn(&SweepReport) -> u64);
+
+/// The counts of a sweep that are metrics. `Truncated` is 1 if the sweep stopped early.
+const SWEEP_COUNTS: [Count; 7] = [
+    ("Executing", |report| report.executing),
+    ("Heartbeats", |report| report.heartbeats),
+    ("Recovered", |report| report.recovered),
+    ("Cancelled", |report| report.cancelled),
+    ("Rejected", |report| report.rejected),
+    ("Failed", |report| report.failed),
+    ("Truncated", |report| u64::from(report.truncated)),
+];
+
+fn serialize_counts<S: Serializer>(report: &SweepReport, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(SWEEP_COUNTS.map(|(name, value)| (name, value(report))))
 }
 
 #[derive(Serialize)]
@@ -104,7 +112,7 @@ impl RelayMetrics<'_> {
     ///
     /// # Errors
     ///
-    /// When `to` cannot be written.
+    /// If writing to `to` fails.
     pub fn emit(&self, to: &mut impl Write, now: Timestamp) -> io::Result<()> {
         to.write_all(&self.line(now)?)
     }
@@ -126,27 +134,19 @@ impl SweepMetrics<'_> {
     ///
     /// # Errors
     ///
-    /// When `to` cannot be written.
+    /// If writing to `to` fails.
     pub fn emit(&self, to: &mut impl Write, now: Timestamp) -> io::Result<()> {
         to.write_all(&self.line(now)?)
     }
 
     fn line(&self, now: Timestamp) -> io::Result<Vec<u8>> {
-        const METRICS: &[Definition] = &[
-            Definition::count("Executing"),
-            Definition::count("Heartbeats"),
-            Definition::count("Recovered"),
-            Definition::count("Cancelled"),
-            Definition::count("Rejected"),
-            Definition::count("Failed"),
-            Definition::count("Truncated"),
-            Definition::milliseconds("SweepDuration"),
-        ];
-        line(self, &[&["FunctionName"]], METRICS, now)
+        let counts = SWEEP_COUNTS.into_iter().map(|(name, _)| Definition::count(name));
+        let metrics: Vec<_> = counts.chain([Definition::milliseconds("SweepDuration")]).collect();
+        line(self, &[&["FunctionName"]], &metrics, now)
     }
 }
 
-/// A duration in milliseconds as a metric: what does not fit counts as 0.
+/// A duration in milliseconds as a metric. A value that does not fit counts as 0.
 pub fn millis<N>(millis: N) -> u64
 where
     u64: TryFrom<N>,
@@ -191,13 +191,16 @@ mod tests {
     fn a_record_of_a_sweep_defines_every_metric_that_it_holds() {
         let values = SweepMetrics {
             function_name: "stack-sweep",
-            executing: 8,
-            heartbeats: 7,
-            recovered: 6,
-            cancelled: 5,
-            rejected: 4,
-            failed: 3,
-            truncated: 1,
+            report: &SweepReport {
+                executing: 8,
+                heartbeats: 7,
+                recovered: 6,
+                cancelled: 5,
+                rejected: 4,
+                failed: 3,
+                slices_left: 9,
+                truncated: true,
+            },
             sweep_duration: 2,
             request_id: "request",
         };

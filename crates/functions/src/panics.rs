@@ -1,8 +1,8 @@
-//! What is told of a panic: where it happened, and nothing that was put together at run time.
+//! Logs the location of a panic, but no message that was formatted at run time.
 //!
-//! A panic's message can quote whatever was in hand: a text that was sliced at a wrong place, the
-//! debug output of an error. So it can hold a task token. Left alone, Rust writes it to standard
-//! error, and the Lambda runtime makes it the error that Lambda returns and keeps.
+//! A formatted message can quote any value, such as a sliced string or the debug output of an
+//! error, and so a task token. By default, Rust prints the message to standard error, and the
+//! Lambda runtime returns it as the error of the invocation.
 
 use std::any::Any;
 use std::future::Future;
@@ -13,20 +13,20 @@ use tracing::error;
 
 use crate::invocation_error::InvocationError;
 
-/// From now on, a panic anywhere in the process is logged with its place. Its message is told only
-/// if it is a text of the program itself.
+/// Installs a panic hook that logs the location of every panic in the process. The message is
+/// logged only if it is a string literal.
 pub fn log_places() {
     set_hook(Box::new(log));
 }
 
-/// Runs an invocation; a panic becomes an error that tells nothing of its message.
+/// Runs an invocation, and turns a panic into an error without its message.
 ///
-/// Nothing is left half done that the next invocation would build on: what an invocation leaves
-/// behind is at most a memory of commands seen, and a sweep works with any.
+/// A panic leaves no inconsistent state behind: at most a memory of commands seen, and a sweep
+/// works with any.
 ///
 /// # Errors
 ///
-/// What the invocation fails with, or [`InvocationError::Panicked`].
+/// The error of the invocation, or [`InvocationError::Panicked`].
 pub async fn caught<T>(
     invocation: impl Future<Output = Result<T, InvocationError>>,
 ) -> Result<T, InvocationError> {
@@ -39,7 +39,7 @@ fn log(panic: &PanicHookInfo<'_>) {
     error!(place, said = literal(panic.payload()), "panicked");
 }
 
-/// A message that is a literal of the program. Any other was put together at run time.
+/// The message, if it is a string literal and so was not formatted at run time.
 fn literal(payload: &(dyn Any + Send)) -> Option<&'static str> {
     payload.downcast_ref::<&'static str>().copied()
 }

@@ -1,10 +1,9 @@
-//! The function `relay`: an event of Run Command comes in, the task of its command is answered.
+//! The function `relay`: settles the command of a Run Command event.
 
 use std::io::Write;
 use std::time::Instant;
 
-use callback::chain::chain;
-use callback::{Outcome, RunCommand, Tasks, settle};
+use callback::{Outcome, RunCommand, Tasks, error_chain, settle};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{error, info, warn};
@@ -13,7 +12,7 @@ use crate::event::CommandChange;
 use crate::invocation_error::InvocationError;
 use crate::metrics::{RelayMetrics, millis};
 
-/// The function with its ports. Made once per process.
+/// The function with its ports. Created once per process.
 #[derive(Debug)]
 pub struct Relay<R, T> {
     run_command: R,
@@ -21,7 +20,7 @@ pub struct Relay<R, T> {
     function_name: String,
 }
 
-/// What an invocation returns. Nobody waits for it but a person with `cargo lambda invoke`.
+/// The response to an invocation, for people who invoke the function by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RelayResponse {
@@ -32,17 +31,17 @@ pub struct RelayResponse {
 }
 
 impl<R: RunCommand, T: Tasks> Relay<R, T> {
-    /// Uses these ports. `function_name` becomes a metric dimension.
+    /// Creates the function with these ports. `function_name` becomes a metric dimension.
     pub fn new(run_command: R, tasks: T, function_name: String) -> Self {
         Self { run_command, tasks, function_name }
     }
 
-    /// Settles the command of one event; logs what became of it, and counts it in `metrics_to`.
+    /// Settles the command of one event, logs the outcome, and counts it in `metrics_to`.
     ///
     /// # Errors
     ///
-    /// [`InvocationError`] when the event is none of Run Command's, or when the command could not
-    /// be settled now. Lambda then tries the event again.
+    /// [`InvocationError`] if the event is not from Run Command, or if the command could not be
+    /// settled now. Lambda then retries the event.
     pub async fn handle(
         &self,
         event_json: &str,
@@ -82,7 +81,7 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
                     command_id,
                     outcome,
                     settle_duration_ms,
-                    error = chain(error),
+                    error = error_chain(error),
                     "not settled"
                 );
             }
@@ -96,9 +95,9 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
             command_id,
             request_id,
         };
-        // A task that has been answered is not answered again for the sake of a metric.
+        // Failing here would make Lambda retry an event whose task has been answered.
         if let Err(error) = metrics.emit(metrics_to, now) {
-            error!(%error, "metrics are not written");
+            error!(%error, "writing metrics failed");
         }
         result.map(|outcome| RelayResponse {
             command_id: command_id.unwrap_or_default().to_owned(),

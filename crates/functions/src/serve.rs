@@ -1,4 +1,4 @@
-//! Takes invocations from Lambda, one after the other, as long as the process lives.
+//! Handles invocations from Lambda, one at a time, until the process ends.
 
 use std::future::Future;
 
@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 use crate::invocation_error::InvocationError;
 use crate::panics::caught;
 
-/// Answers each invocation with what `handler` makes of it.
+/// Handles every invocation with `handler`.
 ///
 /// # Errors
 ///
-/// When Lambda's Runtime API is not reached or answers what nobody can read.
+/// If Lambda's Runtime API is unreachable or its response is invalid.
 pub async fn serve<T, Handling>(
     handler: impl Fn(LambdaEvent<Box<RawValue>>) -> Handling,
 ) -> Result<(), Error>
@@ -22,7 +22,7 @@ where
     Handling: Future<Output = Result<T, InvocationError>>,
 {
     let handler = &handler;
-    // Boxed, because the compiler has a limit for how deep futures are nested.
+    // Boxed because the compiler limits how deeply futures can be nested.
     let invocation = |event| caught(async move { Box::pin(handler(event)).await });
     lambda_runtime::run(service_fn(invocation)).await
 }

@@ -1,4 +1,4 @@
-//! Logs: one JSON object per line, on standard output, for CloudWatch Logs.
+//! Logs to standard output for CloudWatch Logs, as one JSON object per line.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -7,11 +7,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::panics;
 
-/// The crates whose logs follow `LOG_LEVEL`. All others stay at INFO or above: at DEBUG and TRACE
-/// the runtime logs whole events and the SDK whole requests, and both hold task tokens.
+/// The crates whose logs follow `LOG_LEVEL`. All others stay at INFO or above: at DEBUG and TRACE,
+/// the runtime logs whole events and the SDK logs whole requests, and both contain task tokens.
 const OWN_TARGETS: [&str; 5] = ["callback", "callback_aws", "functions", "relay", "sweep"];
 
-/// Starts logging, of panics too.
+/// Starts logging, including panics.
 pub fn init(level: LevelFilter) {
     tracing_subscriber::registry()
         .with(
@@ -29,7 +29,7 @@ pub fn init(level: LevelFilter) {
 fn filter(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::INFO))
-        // The runtime's span holds the request id; without it a line belongs to no invocation.
+        // The runtime's span has the request ID, which links each line to its invocation.
         .with_target("lambda_runtime", LevelFilter::INFO)
         .with_targets(OWN_TARGETS.map(|target| (target, level)))
 }

@@ -1,17 +1,15 @@
 //! Whatever AWS answers, through the SDK's own parser: what the task is told keeps the limits of
 //! Step Functions, requests hold ids that are ids, and errors are short and quote no token.
 
-use callback::chain::chain;
 use callback::ports::{CommandSlice, Stage};
 use callback::report::{CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
-use callback::{CommandId, Hint, InstanceId, RunCommand, settle};
+pub use callback::testing::sample::COMMAND_ID;
+use callback::{CommandId, Hint, InstanceId, RunCommand, error_chain, settle};
 use serde_json::Value;
 
 use crate::aws::{Aws, Request, paused};
 use crate::{TOKEN, parts};
 
-/// The command that is settled.
-pub const COMMAND_ID: &str = "0b8ef9e2-1b2c-4d3e-8f4a-5b6c7d8e9f00";
 /// The longest error: fixed words, ids, and one quote.
 const ERROR_CHARS_MAX: usize = 500;
 /// Answers to one task: the whole report, and the one without outputs.
@@ -75,7 +73,7 @@ pub fn check(answers: &Answers) {
 }
 
 fn check_error(error: &(dyn std::error::Error + 'static)) {
-    let line = chain(error);
+    let line = error_chain(error);
     assert!(line.chars().count() <= ERROR_CHARS_MAX, "{line}");
     for printed in [line, format!("{error:?}")] {
         assert!(!printed.contains(TOKEN), "an error quotes the token");

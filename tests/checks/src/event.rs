@@ -1,8 +1,7 @@
 //! An event becomes requests for the command that it names, or an error that tells what is wrong
 //! with it.
 
-use callback::chain::chain;
-use callback::{CommandId, Scope, settle};
+use callback::{CommandId, Scope, error_chain, settle};
 use functions::event::{CommandChange, SweepTrigger};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -72,7 +71,7 @@ fn check_slices(occurred_at: Option<Timestamp>) {
 }
 
 fn check_error(error: &(dyn std::error::Error + 'static)) {
-    let line = chain(error);
+    let line = error_chain(error);
     assert!(!line.is_empty());
     assert!(line.chars().count() <= ERROR_CHARS_MAX, "{line}");
     assert!(!line.contains(TOKEN), "an error quotes the token");

@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 
-use callback::command::{Callback, Output, Plugin};
+use callback::command::Plugin;
+use callback::output::Output;
 use callback::report::{
     CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX, error_name, report, report_without_outputs,
 };
-use callback::{Command, CommandId, InstanceId, Invocation, Status, StatusDetails};
+use callback::testing::sample;
+use callback::{Command, Invocation, Status, StatusDetails};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -51,7 +53,8 @@ impl Reads {
             let room = NODES_MAX - invocations.len();
             let mut fields = Fields::of(part);
             for _ in 0..fields.number(1).min(room) {
-                invocations.push(fields.clone().node(invocations.len()));
+                let number = u32::try_from(invocations.len()).expect("a few nodes");
+                invocations.push(fields.clone().node(number));
             }
         }
         Self { command, invocations, bytes_max }
@@ -60,18 +63,15 @@ impl Reads {
 
 /// A command with these words of the API, and a token.
 pub fn command(status: &str, details: &str, document_name: &str) -> Command {
-    let parameters = [("taskToken".to_owned(), vec![TOKEN.to_owned()])];
     Command {
-        id: CommandId::parse("0b8ef9e2-1b2c-4d3e-8f4a-5b6c7d8e9f00").expect("it is a UUID"),
         document_name: document_name.to_owned(),
         status: Status::parse(status),
-        status_details: StatusDetails::parse(details),
         requested_at: Timestamp::UNIX_EPOCH,
         target_count: u32::MAX,
         completed_count: u32::MAX,
         error_count: u32::MAX,
         delivery_timed_out_count: u32::MAX,
-        callback: Callback::from_parameters(&parameters.into()),
+        ..sample::command(&sample::command_id(1), &[("taskToken", TOKEN)], details, &[])
     }
 }
 
@@ -96,7 +96,7 @@ impl<'a> Fields<'a> {
         Timestamp::from_second(self.text().parse().ok()?).ok()
     }
 
-    fn node(&mut self, number: usize) -> Invocation {
+    fn node(&mut self, number: u32) -> Invocation {
         let status = Status::parse(self.text());
         let mut plugins = vec![self.plugin()];
         while self.0.clone().next().is_some() {
@@ -104,7 +104,7 @@ impl<'a> Fields<'a> {
         }
         let (first, url) = &plugins[0];
         Invocation {
-            instance_id: InstanceId::parse(&format!("i-{number:017}")).expect("17 digits"),
+            instance_id: sample::instance_id(number),
             status,
             status_details: first.status_details.clone(),
             standard_output_url: url.clone(),
@@ -118,12 +118,8 @@ impl<'a> Fields<'a> {
         let status_details = StatusDetails::parse(self.text());
         let response_code = self.text().parse().ok();
         let repeats = self.number(1).min(REPEATS_MAX);
-        let output = Output {
-            stdout: self.text().repeat(repeats),
-            stderr: self.text().repeat(repeats),
-            truncated: repeats == 0,
-            exact: true,
-        };
+        let (stdout, stderr) = (self.text().repeat(repeats), self.text().repeat(repeats));
+        let output = Output { truncated: repeats == 0, ..sample::output(&stdout, &stderr) };
         let started_at = self.timestamp();
         let ended_at = started_at;
         let name = "runShellScript".to_owned();

@@ -424,7 +424,7 @@ async fn under_chaos_every_task_is_answered_and_nothing_runs_for_a_closed_one() 
         commands.len(),
         killer.kills,
         Deliveries::read(sandbox).lost(),
-        lines_with(&sweeps, "a lost event was made good"),
+        lines_with(&sweeps, "answered a task whose completion event was lost"),
         commands.iter().filter(is_cancelled).count(),
         messages.len(),
     );

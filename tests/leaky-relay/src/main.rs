@@ -8,7 +8,7 @@
 use std::env;
 use std::io::stdout;
 
-use callback::ports::{CallError, Delivery, Pulse};
+use callback::ports::{AnswerReceipt, CallError, Pulse};
 use callback::{TaskToken, Tasks};
 use callback_aws::Clients;
 use functions::{Relay, RelayConfig, serve, telemetry};
@@ -58,11 +58,11 @@ impl Fault {
 }
 
 impl Tasks for PanickingTasks {
-    async fn succeed(&self, token: &TaskToken, _: &str) -> Result<Delivery, CallError> {
+    async fn succeed(&self, token: &TaskToken, _: &str) -> Result<AnswerReceipt, CallError> {
         self.0.panic(token)
     }
 
-    async fn fail(&self, token: &TaskToken, _: &str, _: &str) -> Result<Delivery, CallError> {
+    async fn fail(&self, token: &TaskToken, _: &str, _: &str) -> Result<AnswerReceipt, CallError> {
         self.0.panic(token)
     }
 

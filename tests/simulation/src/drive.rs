@@ -15,7 +15,7 @@ use crate::flow::{FlowId, FlowKind};
 use crate::history::{HOUR, History, MINUTE, Ms, SECOND, SWEPT_DOCUMENTS, Settings};
 use crate::rules::{self, Violation};
 use crate::sent_command::SentCommand;
-use crate::world::{Closed, Port, World};
+use crate::simulated_aws::{Closed, Port, SimulatedAws};
 
 /// How often Lambda invokes the relay for one event.
 const RELAY_ATTEMPTS: u64 = 3;
@@ -49,13 +49,13 @@ pub fn run(history: &History, keeps_log: bool) -> Course {
         .build()
         .expect("a runtime with nothing but a timer");
     let local = LocalSet::new();
-    let world = local.block_on(&runtime, async {
-        let world = Arc::new(World::new(history.settings(), keeps_log));
-        begin(&world, history);
-        until_the_end(&world).await;
-        world
+    let aws = local.block_on(&runtime, async {
+        let aws = Arc::new(SimulatedAws::new(history.settings(), keeps_log));
+        begin(&aws, history);
+        until_the_end(&aws).await;
+        aws
     });
-    let mut state = world.state();
+    let mut state = aws.state();
     state.figures.histories = 1;
     Course {
         figures: state.figures.clone(),
@@ -64,25 +64,25 @@ pub fn run(history: &History, keeps_log: bool) -> Course {
     }
 }
 
-fn begin(world: &Arc<World>, history: &History) {
-    let settings = world.state().settings.clone();
+fn begin(aws: &Arc<SimulatedAws>, history: &History) {
+    let settings = aws.state().settings.clone();
     for number in (0..settings.executions).filter(|number| !history.dropped.contains(number)) {
-        tokio::task::spawn_local(execution(world.clone(), settings.clone(), number));
+        tokio::task::spawn_local(execution(aws.clone(), settings.clone(), number));
         let place = settings.chance.of("unknown event").nth(number);
         let at = place.between(0, settings.faults_end);
-        if world.state().strikes(Fault::EventUnknown, place, at) {
+        if aws.state().strikes(Fault::EventUnknown, place, at) {
             let id = CommandId::parse(&format!("ffffffff-0000-4000-8000-{number:012x}"))
                 .expect("a UUID");
-            tokio::task::spawn_local(deliver(world.clone(), place, id, Hint::Ended, at));
+            tokio::task::spawn_local(deliver(aws.clone(), place, id, Hint::Ended, at));
         }
     }
-    tokio::task::spawn_local(sweeper(world.clone(), settings));
+    tokio::task::spawn_local(sweeper(aws.clone(), settings));
 }
 
 /// Waits until a rule is broken, or all is done and every limit has passed.
-async fn until_the_end(world: &World) {
+async fn until_the_end(aws: &SimulatedAws) {
     let (interval, faults_end) = {
-        let state = world.state();
+        let state = aws.state();
         (state.settings.interval, state.settings.faults_end)
     };
     let last = faults_end + AFTERMATH_MAX;
@@ -90,22 +90,22 @@ async fn until_the_end(world: &World) {
     while at < last {
         tokio::select! {
             biased;
-            () = world.broken.notified() => return,
-            () = world.sleep_until(at) => {}
+            () = aws.broken.notified() => return,
+            () = aws.sleep_until(at) => {}
         }
         at += interval;
-        if is_done(world) {
+        if is_done(aws) {
             break;
         }
     }
-    let mut state = world.state();
-    let checked = rules::check_promises(&state, world.now());
-    world.accuse(&mut state, checked);
+    let mut state = aws.state();
+    let checked = rules::check_promises(&state, aws.now());
+    aws.accuse(&mut state, checked);
 }
 
-fn is_done(world: &World) -> bool {
-    let now = world.now();
-    let state = world.state();
+fn is_done(aws: &SimulatedAws) -> bool {
+    let now = aws.now();
+    let state = aws.state();
     let last_start = state.settings.faults_end + 2 * state.settings.faults_end.min(HOUR);
     now > last_start
         && state.flows.is_empty()
@@ -119,16 +119,16 @@ fn is_done(world: &World) -> bool {
 // ---- Step Functions ------------------------------------------------------------------------------
 
 /// One execution: a task that sends a command and waits, tried again with a new token.
-async fn execution(world: Arc<World>, settings: Settings, number: u64) {
+async fn execution(aws: Arc<SimulatedAws>, settings: Settings, number: u64) {
     let chance = settings.chance.of("execution").nth(number);
     let spread = if settings.executions > 50 { settings.interval } else { settings.faults_end };
     let after_faults = chance.of("late").hits(300);
     let begins = chance.of("begins").between(0, spread)
         + if after_faults { settings.faults_end + settings.interval } else { 0 };
     let retries = chance.of("retries").between(0, RETRIES_MAX);
-    world.sleep_until(begins).await;
+    aws.sleep_until(begins).await;
     for attempt in 0..=retries {
-        match task(&world, &settings, chance.nth(attempt), (number, attempt)).await {
+        match task(&aws, &settings, chance.nth(attempt), (number, attempt)).await {
             Some(Closed::Answered(answer)) if answer.is_success() => return,
             Some(Closed::Stopped) | None => return,
             Some(Closed::Answered(_) | Closed::MissedHeartbeat | Closed::TimedOut) => {}
@@ -138,16 +138,16 @@ async fn execution(world: Arc<World>, settings: Settings, number: u64) {
 
 /// Sends a command and waits for its answer; tells why the task was closed. `None`: nobody waits.
 async fn task(
-    world: &Arc<World>,
+    aws: &Arc<SimulatedAws>,
     settings: &Settings,
     chance: Chance,
     place: (u64, u64),
 ) -> Option<Closed> {
-    let now = world.now();
+    let now = aws.now();
     let heartbeat = chance.of("heartbeat").pick(&[None, Some(2), Some(4), Some(10)]);
     let heartbeat = heartbeat.map(|intervals| intervals * settings.interval);
     let (index, answered) = {
-        let mut state = world.state();
+        let mut state = aws.state();
         let command = SentCommand::new(settings, place, now);
         state.note(now, || {
             let SentCommand { id, ending, ends, nodes, token_kind, .. } = &command;
@@ -160,10 +160,10 @@ async fn task(
         let index = state.add(command, heartbeat);
         (index, state.entries[index].task.as_ref().map(|task| task.answered.clone()))
     };
-    tokio::task::spawn_local(announce(world.clone(), index, chance.of("announce")));
+    tokio::task::spawn_local(announce(aws.clone(), index, chance.of("announce")));
     let answered = answered?;
     let gives_up = {
-        let mut state = world.state();
+        let mut state = aws.state();
         let mut strikes = |fault: Fault, closed| {
             let place = chance.of("gives up");
             let at = now + place.of(fault.name()).of("at").between(SECOND, 15 * MINUTE);
@@ -172,13 +172,13 @@ async fn task(
         let stops = strikes(Fault::ExecutionStops, Closed::Stopped);
         stops.or_else(|| strikes(Fault::TaskTimesOut, Closed::TimedOut))
     };
-    let closed = wait(world, index, &answered, gives_up).await;
+    let closed = wait(aws, index, &answered, gives_up).await;
     if closed == Closed::Stopped {
         // The event that tells it is best effort, too.
         let place = chance.of("execution event");
-        let is_lost = world.state().strikes(Fault::EventLost, place, world.now());
+        let is_lost = aws.state().strikes(Fault::EventLost, place, aws.now());
         if !is_lost {
-            world.execution_ended.notify_one();
+            aws.execution_ended.notify_one();
         }
     }
     Some(closed)
@@ -186,15 +186,15 @@ async fn task(
 
 /// Waits until the task is answered, or closes it when its time is up.
 async fn wait(
-    world: &World,
+    aws: &SimulatedAws,
     index: usize,
     answered: &Notify,
     gives_up: Option<(Ms, Closed)>,
 ) -> Closed {
     loop {
-        let now = world.now();
+        let now = aws.now();
         let until = {
-            let mut state = world.state();
+            let mut state = aws.state();
             let entry = &mut state.entries[index];
             let place = entry.command.place;
             let task = entry.task.as_mut().expect("this command has a task");
@@ -218,7 +218,7 @@ async fn wait(
             Some(at) => tokio::select! {
                 biased;
                 () = answered.notified() => {}
-                () = world.sleep_until(at) => {}
+                () = aws.sleep_until(at) => {}
             },
             None => answered.notified().await,
         }
@@ -228,43 +228,43 @@ async fn wait(
 // ---- Run Command and EventBridge -----------------------------------------------------------------
 
 /// Tells of a command's changes, and lets somebody cancel it if that is its ending.
-async fn announce(world: Arc<World>, index: usize, chance: Chance) {
+async fn announce(aws: Arc<SimulatedAws>, index: usize, chance: Chance) {
     let (id, requested, ends, ending, end_moved) = {
-        let state = world.state();
+        let state = aws.state();
         let entry = &state.entries[index];
         let command = &entry.command;
         let end_moved = entry.end_moved.clone();
         (command.id.clone(), command.requested, command.ends, command.ending, end_moved)
     };
     let lasts = ends - requested;
-    emit(&world, chance.of("begins"), &id, Hint::Changed, requested + lasts / 3);
+    emit(&aws, chance.of("begins"), &id, Hint::Changed, requested + lasts / 3);
     let place = chance.of("false");
-    if world.state().strikes(Fault::EventFalse, place, requested) {
+    if aws.state().strikes(Fault::EventFalse, place, requested) {
         let at = requested + place.of("at").between(0, lasts);
-        emit(&world, place, &id, Hint::Ended, at);
+        emit(&aws, place, &id, Hint::Ended, at);
     }
     if ending == Ending::IsCancelled && chance.of("cancelled early").hits(500) {
         let at = requested + chance.of("cancelled at").between(0, lasts);
-        world.sleep_until(at).await;
-        world.state().cancel(index, world.now());
+        aws.sleep_until(at).await;
+        aws.state().cancel(index, aws.now());
     }
     loop {
-        let ends = world.state().entries[index].command.ends;
-        if ends <= world.now() {
+        let ends = aws.state().entries[index].command.ends;
+        if ends <= aws.now() {
             break;
         }
         tokio::select! {
             biased;
             () = end_moved.notified() => {}
-            () = world.sleep_until(ends) => {}
+            () = aws.sleep_until(ends) => {}
         }
     }
-    emit(&world, chance.of("ends"), &id, Hint::Ended, world.now());
+    emit(&aws, chance.of("ends"), &id, Hint::Ended, aws.now());
 }
 
 /// Delivers an event, or does not, or twice, or late.
-fn emit(world: &Arc<World>, place: Chance, id: &CommandId, hint: Hint, at: Ms) {
-    let mut state = world.state();
+fn emit(aws: &Arc<SimulatedAws>, place: Chance, id: &CommandId, hint: Hint, at: Ms) {
+    let mut state = aws.state();
     if state.strikes(Fault::EventLost, place, at) {
         state.note(at, || format!("event {hint:?} of {id} is lost"));
         return;
@@ -274,7 +274,7 @@ fn emit(world: &Arc<World>, place: Chance, id: &CommandId, hint: Hint, at: Ms) {
         let place = place.of("copy").nth(copy);
         let is_late = state.strikes(Fault::EventDelayed, place, at);
         let delay = place.of("delay").between(1, if is_late { 10 * MINUTE } else { 2 * SECOND });
-        let delivery = deliver(world.clone(), place, id.clone(), hint, at + delay);
+        let delivery = deliver(aws.clone(), place, id.clone(), hint, at + delay);
         tokio::task::spawn_local(delivery);
     }
 }
@@ -282,11 +282,11 @@ fn emit(world: &Arc<World>, place: Chance, id: &CommandId, hint: Hint, at: Ms) {
 // ---- Lambda --------------------------------------------------------------------------------------
 
 /// Invokes the relay for an event, as Lambda does: again after a failure, twice.
-async fn deliver(world: Arc<World>, place: Chance, id: CommandId, hint: Hint, at: Ms) {
-    world.sleep_until(at).await;
-    world.state().figures.events += 1;
+async fn deliver(aws: Arc<SimulatedAws>, place: Chance, id: CommandId, hint: Hint, at: Ms) {
+    aws.sleep_until(at).await;
+    aws.state().figures.events += 1;
     for attempt in 0..RELAY_ATTEMPTS {
-        let (port, died) = open(&world, FlowKind::Relay, place.nth(attempt));
+        let (port, died) = open(&aws, FlowKind::Relay, place.nth(attempt));
         let settled = tokio::select! {
             biased;
             () = died.notified() => "dead".to_owned(),
@@ -299,18 +299,18 @@ async fn deliver(world: Arc<World>, place: Chance, id: CommandId, hint: Hint, at
             }
         };
         let is_settled = !settled.contains(' ') && settled != "dead";
-        close(&world, port.flow, None, || format!("relay {hint:?} of {id}: {settled}"));
+        close(&aws, port.flow, None, || format!("relay {hint:?} of {id}: {settled}"));
         if is_settled {
             return;
         }
         let minutes = MINUTE * (attempt + 1) + place.of("jitter").nth(attempt).between(0, SECOND);
         tokio::time::sleep(Duration::from_millis(minutes)).await;
     }
-    world.state().figures.dead_letters += 1;
+    aws.state().figures.dead_letters += 1;
 }
 
 /// Sweeps once per interval, and when an execution has ended.
-async fn sweeper(world: Arc<World>, settings: Settings) {
+async fn sweeper(aws: Arc<SimulatedAws>, settings: Settings) {
     let scope = Scope {
         document_names: SWEPT_DOCUMENTS.map(str::to_owned).to_vec(),
         interval: Duration::from_millis(settings.interval),
@@ -323,23 +323,23 @@ async fn sweeper(world: Arc<World>, settings: Settings) {
     while tick < last {
         let is_triggered = tokio::select! {
             biased;
-            () = world.sleep_until(tick) => false,
-            () = world.execution_ended.notified() => true,
+            () = aws.sleep_until(tick) => false,
+            () = aws.execution_ended.notified() => true,
         };
         // The scheduled time, as the function takes it.
-        let at = if is_triggered { world.now() } else { tick };
-        one_sweep(&world, &settings, &scope, &mut memory, at).await;
+        let at = if is_triggered { aws.now() } else { tick };
+        one_sweep(&aws, &settings, &scope, &mut memory, at).await;
         if !is_triggered {
             tick += settings.interval;
         }
-        let mut state = world.state();
-        let checked = rules::check_promises(&state, world.now());
-        world.accuse(&mut state, checked);
+        let mut state = aws.state();
+        let checked = rules::check_promises(&state, aws.now());
+        aws.accuse(&mut state, checked);
     }
 }
 
 async fn one_sweep(
-    world: &Arc<World>,
+    aws: &Arc<SimulatedAws>,
     settings: &Settings,
     scope: &Scope,
     memory: &mut Memory,
@@ -347,7 +347,7 @@ async fn one_sweep(
 ) {
     let place = settings.chance.of("sweep").nth(at);
     let (is_skipped, is_cut, is_replaced, now) = {
-        let mut state = world.state();
+        let mut state = aws.state();
         let mut strikes = |fault| state.strikes(fault, place, at);
         let is_skipped = strikes(Fault::SweepSkipped);
         let is_cut = strikes(Fault::SweepCutShort);
@@ -357,46 +357,46 @@ async fn one_sweep(
         *memory = Memory::default();
     }
     if is_skipped {
-        world.state().note(at, || "a sweep is skipped".to_owned());
+        aws.state().note(at, || "a sweep is skipped".to_owned());
         return;
     }
     let whole = settings.interval.min(MINUTE) - 3 * SECOND;
     let time_left = if is_cut { place.of("cut").between(0, SECOND) } else { whole };
     let time_left = Duration::from_millis(time_left);
-    let (port, died) = open(world, FlowKind::Sweep, place);
+    let (port, died) = open(aws, FlowKind::Sweep, place);
     let report = tokio::select! {
         biased;
         () = died.notified() => None,
         report = sweep(&port, &port, scope, memory, now, time_left) => Some(report),
     };
     if let Some(report) = &report {
-        let mut state = world.state();
+        let mut state = aws.state();
         state.figures.sweeps += 1;
         state.figures.recoveries += report.recovered;
         state.figures.cancellations += report.cancelled;
     } else {
         *memory = Memory::default();
     }
-    close(world, port.flow, report.as_ref(), || format!("sweep: {report:?}"));
+    close(aws, port.flow, report.as_ref(), || format!("sweep: {report:?}"));
 }
 
-fn open(world: &Arc<World>, kind: FlowKind, place: Chance) -> (Port, Arc<Notify>) {
-    let mut state = world.state();
-    let flow = state.open_flow(kind, place, world.now());
+fn open(aws: &Arc<SimulatedAws>, kind: FlowKind, place: Chance) -> (Port, Arc<Notify>) {
+    let mut state = aws.state();
+    let flow = state.open_flow(kind, place, aws.now());
     let died = state.flows[&flow].died.clone();
-    (Port { world: world.clone(), flow }, died)
+    (Port { aws: aws.clone(), flow }, died)
 }
 
 fn close(
-    world: &World,
+    aws: &SimulatedAws,
     flow: FlowId,
     report: Option<&callback::SweepReport>,
     what: impl FnOnce() -> String,
 ) {
-    let now = world.now();
-    let mut state = world.state();
+    let now = aws.now();
+    let mut state = aws.state();
     state.note(now, what);
     let checked = rules::check_flow(&state, flow, report, now);
-    world.accuse(&mut state, checked);
+    aws.accuse(&mut state, checked);
     state.flows.remove(&flow);
 }

@@ -7,7 +7,7 @@ use callback::ports::Pulse;
 use tokio::sync::Notify;
 
 use crate::history::Ms;
-use crate::world::Asked;
+use crate::simulated_aws::Asked;
 
 /// Numbers the invocations of a history.
 pub(crate) type FlowId = u64;

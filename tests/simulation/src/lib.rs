@@ -10,10 +10,12 @@
 //! 1. [`history`]: what names a history, and what it is drawn from ([`chance`]).
 //! 2. `ending`, `script`, `sent_command`: the model of Run Command, and what each way to end must
 //!    be told as.
-//! 3. `world`: both ports of the product over the model, with the faults of calls ([`fault`]).
+//! 3. `simulated_aws`: both ports of the product over the model, with the faults of calls
+//!    ([`fault`]).
 //! 4. [`rules`]: what the product must never do, and what it must have done in time.
 //! 5. [`drive`]: executions, events, the relay and the sweeps.
 //! 6. [`shrink`]: makes a history that breaks a rule as short as it goes.
+//! 7. [`mutations`]: deliberate defects, which show that the rules bite.
 
 pub mod chance;
 pub mod drive;
@@ -22,11 +24,12 @@ pub mod fault;
 pub mod figures;
 mod flow;
 pub mod history;
+pub mod mutations;
 pub mod rules;
 mod script;
 mod sent_command;
 pub mod shrink;
-mod world;
+mod simulated_aws;
 
 pub use drive::{Course, run};
 pub use fault::Fault;

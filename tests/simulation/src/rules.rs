@@ -9,6 +9,7 @@ use std::fmt;
 use callback::SweepReport;
 use callback::command::{OnAbandon, OnFailure};
 use callback::ports::Pulse;
+use callback::testing::world::Answer;
 use serde_json::Value;
 
 use crate::ending::Ending;
@@ -16,7 +17,7 @@ use crate::flow::{CommandCalls, FlowId, FlowKind};
 use crate::history::{HOUR, Ms, SECOND, SWEPT_DOCUMENTS};
 use crate::script::{STDERR_CHARS_MAX, STDOUT_CHARS_MAX};
 use crate::sent_command::{SentCommand, TokenKind};
-use crate::world::{Closed, Entry, PAGE_COMMANDS_MAX, State};
+use crate::simulated_aws::{Closed, Entry, PAGE_COMMANDS_MAX, State};
 
 /// The longest output that Step Functions takes, in bytes.
 const OUTPUT_BYTES_MAX: usize = 262_144;
@@ -35,41 +36,22 @@ const OVERDUE_AGE: Ms = HOUR;
 /// What a sweep, and a command that it settles, may take.
 const SLACK: Ms = 20 * SECOND;
 
-/// An answer to a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Success { output: String },
-    Failure { error: String, cause: String },
+/// An answer in a word, for lines of a history.
+pub(crate) fn answer_name(answer: &Answer) -> String {
+    match answer {
+        Answer::Success { .. } => "a success".to_owned(),
+        Answer::Failure { error, .. } => error.clone(),
+    }
 }
 
-impl Answer {
-    pub(crate) fn name(&self) -> String {
-        match self {
-            Self::Success { .. } => "a success".to_owned(),
-            Self::Failure { error, .. } => error.clone(),
-        }
-    }
-
-    pub(crate) fn is_success(&self) -> bool {
-        matches!(self, Self::Success { .. })
-    }
-
-    fn body(&self) -> &str {
-        match self {
-            Self::Success { output } => output,
-            Self::Failure { cause, .. } => cause,
-        }
-    }
-
-    /// Whether any output of a script is in it.
-    pub(crate) fn has_text(&self) -> bool {
-        let body: Value = serde_json::from_str(self.body()).unwrap_or_default();
-        entries(&body).iter().any(|entry| {
-            ["StandardOutputContent", "StandardErrorContent"]
-                .iter()
-                .any(|name| !text(entry, name).is_empty())
-        })
-    }
+/// Whether an answer contains any script output.
+pub(crate) fn has_text(answer: &Answer) -> bool {
+    let body: Value = serde_json::from_str(answer.body()).unwrap_or_default();
+    entries(&body).iter().any(|entry| {
+        ["StandardOutputContent", "StandardErrorContent"]
+            .iter()
+            .any(|name| !text(entry, name).is_empty())
+    })
 }
 
 /// A rule that was broken.
@@ -145,7 +127,7 @@ fn check_kind(command: &SentCommand, answer: &Answer) -> Checked {
             "command {place:?} ({:?}, onFailure {:?}) must be told as {expected:?}, and is told as {}",
             command.ending,
             command.on_failure,
-            answer.name()
+            answer_name(answer)
         )
     })
 }
@@ -433,7 +415,7 @@ fn check_cancelled(state: &State, index: usize, now: Ms) -> Checked {
     })
 }
 
-/// A task that gives the sweeps three intervals and more does not miss a heartbeat.
+/// A task whose `HeartbeatSeconds` is at least four intervals does not miss a heartbeat.
 fn check_heartbeats(state: &State, index: usize) -> Checked {
     let Entry { command, task, .. } = &state.entries[index];
     let Some(task) = task else { return Ok(()) };

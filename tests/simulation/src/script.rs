@@ -1,6 +1,8 @@
 //! A script's run on one node: when it begins and ends, and what Run Command tells of it.
 
-use callback::command::{Output, Plugin};
+use callback::command::Plugin;
+use callback::output::Output;
+use callback::testing::listing::listed_output;
 use callback::{InstanceId, Invocation, Status, StatusDetails};
 use jiff::Timestamp;
 
@@ -10,10 +12,6 @@ use crate::history::{Ms, SECOND};
 
 /// The agent's text for a step that it does not run.
 const SKIPPED: &str = "Step execution skipped due to unsupported platform. Step name: script";
-/// The most characters of a step that `ListCommandInvocations` tells.
-const LISTED_CHARS_MAX: usize = 2_500;
-/// What is left there of each part of a text that is too long.
-const LISTED_PART_CHARS: usize = 1_200;
 /// The most characters of standard output that `GetCommandInvocation` tells.
 pub(crate) const STDOUT_CHARS_MAX: usize = 24_000;
 /// The most characters of standard error that it tells.
@@ -191,22 +189,7 @@ impl Node {
 
 impl Step {
     fn listed(&self) -> Output {
-        let joined = |stdout: &str, stderr: &str| match stderr {
-            "" => stdout.to_owned(),
-            _ => format!("{stdout}\n----------ERROR-------\n{stderr}"),
-        };
-        let whole = joined(&self.stdout, &self.stderr);
-        if whole.chars().count() < LISTED_CHARS_MAX {
-            return Output::from_listing(&whole);
-        }
-        let cut = |text: &str, mark: &str| match text.char_indices().nth(LISTED_PART_CHARS) {
-            Some((end, _)) => format!("{}\n{mark}", &text[..end]),
-            None => text.to_owned(),
-        };
-        Output::from_listing(&joined(
-            &cut(&self.stdout, "---Output truncated---"),
-            &cut(&self.stderr, "---Error truncated----"),
-        ))
+        listed_output(&self.stdout, &self.stderr)
     }
 }
 

@@ -1,55 +1,55 @@
-//! A loopback server that answers calls of AWS JSON 1.0 and 1.1 as a test scripts it: also with
-//! what no healthy service would send.
+//! A loopback server for AWS JSON 1.0 and 1.1 with scripted responses, including ones that no
+//! healthy service would send.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// How one call is answered.
+/// The response to one call.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// With status 200 and this body.
+    /// Status 200 and this body.
     Answer(Value),
-    /// With this status, error code and message, in the API's form.
+    /// This status, error code, and message, in the API's format.
     Error(u16, &'static str, &'static str),
-    /// With this status and body, whatever they are.
+    /// This status and body.
     Raw(u16, &'static str),
-    /// With this status, and the body of the request somewhere in it.
+    /// This status, with the body of the request echoed at this place.
     Echo(u16, Place),
-    /// With this status, and this text somewhere in it.
+    /// This status, with this text at this place.
     Quote(u16, Place, String),
-    /// Never.
+    /// None; the connection stays open.
     Stall,
-    /// With the first bytes of an answer, and then the connection is closed.
+    /// The first bytes of a response, after which the connection is closed.
     BreakOff,
-    /// Not at all: the connection is closed.
+    /// None; the connection is closed.
     Close,
 }
 
-/// Where an answer holds a text that does not belong there.
+/// Where a response contains a text that does not belong there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In the message of an error that no operation models.
+    /// In an error message.
     Message,
-    /// In the place of an error's code.
+    /// As the error code.
     Code,
-    /// In the header that tells an error's code.
+    /// In the header with the error code.
     ErrorType,
-    /// In the header that tells the request's id. Lines of the text become one.
+    /// In the header with the request ID. Line breaks become spaces.
     RequestId,
     /// As the whole body.
     Body,
-    /// As a body that ends before the length that was said.
+    /// As a body that ends before its announced length.
     BodyCutShort,
 }
 
-/// The server. It ends when it is dropped.
+/// The server. It stops when it is dropped.
 #[derive(Debug)]
 pub struct AwsServer {
     address: SocketAddr,
@@ -74,26 +74,26 @@ impl AwsServer {
         Self { address, state, task }
     }
 
-    /// What the SDK takes as its endpoint.
+    /// The endpoint URL for the SDK.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Answers the calls of one operation, in this order; the last reply is repeated.
+    /// Sets the replies to the calls of one operation, in order. The last one is repeated.
     pub fn script(&self, operation: &str, replies: impl IntoIterator<Item = Reply>) {
         let replies = replies.into_iter().collect();
-        self.state.lock().unwrap().scripts.insert(operation.to_owned(), replies);
+        state(&self.state).scripts.insert(operation.to_owned(), replies);
     }
 
-    /// How many connections were opened.
+    /// The number of connections opened so far.
     pub fn connections(&self) -> usize {
-        self.state.lock().unwrap().connections
+        state(&self.state).connections
     }
 
-    /// The bodies of the calls of one operation, in their order. Requests that are no call of an
-    /// operation are under the empty name.
+    /// The bodies of the calls of one operation, in order. Requests that name no operation are
+    /// under the empty name.
     pub fn calls(&self, operation: &str) -> Vec<Value> {
-        let state = self.state.lock().unwrap();
+        let state = state(&self.state);
         let of_operation = state.calls.iter().filter(|(name, _)| name == operation);
         of_operation.map(|(_, body)| body.clone()).collect()
     }
@@ -107,8 +107,8 @@ impl Drop for AwsServer {
 
 async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        state.lock().unwrap().connections += 1;
-        // A connection that breaks is what some tests are about.
+        self::state(&state).connections += 1;
+        // Some tests are about broken connections.
         tokio::spawn(serve(stream, Arc::clone(&state)));
     }
 }
@@ -116,7 +116,7 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
 async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some((operation, request)) = read_request(&mut stream).await? {
-        let reply = state.lock().unwrap().reply(operation, &request);
+        let reply = self::state(&state).reply(operation, &request);
         let response = match reply {
             Reply::Answer(value) => Response::new(200, value.to_string()),
             Reply::Error(status, code, message) => Response::new(status, error(code, message)),
@@ -137,13 +137,13 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
     Ok(())
 }
 
-/// An answer as it is sent.
+/// A response to send.
 struct Response {
     status: u16,
     request_id: String,
     error_type: Option<String>,
     body: String,
-    /// Whether the connection is closed before all of the body that was announced has come.
+    /// Whether the connection is closed before the announced length is sent.
     cut_short: bool,
 }
 
@@ -178,6 +178,10 @@ impl Response {
     }
 }
 
+fn state(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn error(code: &str, message: &str) -> String {
     json!({ "__type": code, "message": message }).to_string()
 }
@@ -194,7 +198,7 @@ impl State {
     }
 }
 
-/// The operation and the body of the next request; `None` at the end of the connection.
+/// The operation and body of the next request; `None` at the end of the connection.
 async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<(String, Vec<u8>)>> {
     let mut operation = String::new();
     let mut length = 0;

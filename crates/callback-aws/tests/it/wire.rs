@@ -6,15 +6,15 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::tls::TrustStore;
 use callback::command::OnFailure;
-use callback::ports::{CallError, CallErrorKind, Delivery, INVOCATIONS_MAX};
+use callback::ports::{AnswerReceipt, CallError, CallErrorKind, CallErrorReason, INVOCATIONS_MAX};
 use callback::{CommandId, InstanceId, RunCommand, Status, StatusDetails, TaskToken, Tasks};
 use callback_aws::Clients;
 use callback_aws::clients::{Patience, http_client};
+use callback_aws::testing::aws_server::{AwsServer, Reply};
 use callback_aws::trust::AMAZON_ROOTS;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rstest::rstest;
 use serde_json::{Value, json};
-use callback_aws::testing::aws_server::{AwsServer, Reply};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -121,8 +121,8 @@ async fn an_unknown_command_is_no_error(#[case] reply: Reply) {
 }
 
 #[rstest]
-#[case::no_id("CommandId", "a command without a readable CommandId")]
-#[case::no_date("RequestedDateTime", "a command without RequestedDateTime")]
+#[case::no_id("CommandId", "invalid response: command without a valid CommandId")]
+#[case::no_date("RequestedDateTime", "invalid response: command without a valid RequestedDateTime")]
 #[tokio::test]
 async fn a_command_that_lacks_a_field_is_an_error_that_names_it(
     #[case] field: &str,
@@ -133,7 +133,7 @@ async fn a_command_that_lacks_a_field_is_an_error_that_names_it(
     command.as_object_mut().unwrap().remove(field);
     server.script("ListCommands", [Reply::Answer(json!({ "Commands": [command] }))]);
     let error = clients.ssm.command(&id()).await.unwrap_err();
-    assert_eq!((error.code.as_str(), error.kind), (expected, CallErrorKind::Permanent));
+    assert_eq!((&*error.reason.to_string(), error.kind), (expected, CallErrorKind::Permanent));
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn a_throttled_call_is_tried_again_by_the_client() {
 )]
 #[case::unavailable(
     Reply::Raw(503, ""),
-    "an answer that is none of the API's, HTTP status 503",
+    "unexpected response with HTTP status 503",
     CallErrorKind::Transient,
     3
 )]
@@ -275,14 +275,14 @@ async fn a_throttled_call_is_tried_again_by_the_client() {
 )]
 #[case::no_code(
     Reply::Raw(400, "<html>"),
-    "an answer that is none of the API's, HTTP status 400",
+    "unexpected response with HTTP status 400",
     CallErrorKind::Transient,
     1
 )]
-#[case::stalled(Reply::Stall, "no answer in time", CallErrorKind::Transient, 3)]
+#[case::stalled(Reply::Stall, "timed out", CallErrorKind::Transient, 3)]
 #[case::broken_off(
     Reply::BreakOff,
-    "an answer that is none of the API's, HTTP status 200",
+    "unexpected response with HTTP status 200",
     CallErrorKind::Transient,
     3
 )]
@@ -290,7 +290,7 @@ async fn a_throttled_call_is_tried_again_by_the_client() {
 #[tokio::test]
 async fn a_bad_reply_is_sorted(
     #[case] reply: Reply,
-    #[case] code: &str,
+    #[case] reason: &str,
     #[case] kind: CallErrorKind,
     #[case] calls: usize,
 ) {
@@ -300,7 +300,7 @@ async fn a_bad_reply_is_sorted(
     let read = clients.ssm.command(&id()).await.unwrap_err();
     let answered = clients.step_functions.succeed(&token(), "{}").await.unwrap_err();
     for (error, operation) in [(read, "ListCommands"), (answered, "SendTaskSuccess")] {
-        assert_eq!((error.code.as_str(), error.kind), (code, kind), "{operation}");
+        assert_eq!((&*error.reason.to_string(), error.kind), (reason, kind), "{operation}");
         assert_eq!(error.operation, operation);
         assert_eq!(server.calls(operation).len(), calls, "{operation}");
     }
@@ -311,7 +311,7 @@ async fn a_read_that_is_answered_with_garbage_is_worth_another_try() {
     let (server, clients) = server_and_clients().await;
     server.script("ListCommands", [Reply::Raw(200, "<html>")]);
     let error = clients.ssm.command(&id()).await.unwrap_err();
-    assert_eq!(error.code, "an answer that is none of the API's, HTTP status 200");
+    assert_eq!(error.reason, CallErrorReason::UnexpectedResponse(Some(200)));
     assert_eq!(error.kind, CallErrorKind::Transient);
 }
 
@@ -323,16 +323,19 @@ async fn an_endpoint_that_is_gone_is_told() {
     tokio::task::yield_now().await;
     let error = clients(endpoint_url).await.ssm.command(&id()).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Transient);
-    assert_eq!(error.code, "not reached", "{error:?}");
+    assert_eq!(error.reason, CallErrorReason::NotConnected, "{error:?}");
 }
 
 #[rstest]
-#[case("TaskTimedOut", Delivery::AlreadyClosed)]
-#[case("TaskDoesNotExist", Delivery::AlreadyClosed)]
-#[case("InvalidToken", Delivery::TokenRejected)]
-#[case("InvalidOutput", Delivery::OutputRejected)]
+#[case("TaskTimedOut", AnswerReceipt::AlreadyClosed)]
+#[case("TaskDoesNotExist", AnswerReceipt::AlreadyClosed)]
+#[case("InvalidToken", AnswerReceipt::TokenRejected)]
+#[case("InvalidOutput", AnswerReceipt::OutputRejected)]
 #[tokio::test]
-async fn what_no_retry_mends_is_a_value(#[case] code: &'static str, #[case] expected: Delivery) {
+async fn what_no_retry_mends_is_a_value(
+    #[case] code: &'static str,
+    #[case] expected: AnswerReceipt,
+) {
     let (server, clients) = server_and_clients().await;
     for operation in ["SendTaskSuccess", "SendTaskFailure"] {
         server.script(operation, [Reply::Error(400, code, "message")]);
@@ -352,10 +355,10 @@ async fn an_answer_carries_token_output_error_and_cause() {
         server.script(operation, [Reply::Answer(json!({}))]);
     }
     let tasks = &clients.step_functions;
-    assert_eq!(tasks.succeed(&token(), r#"{"a":1}"#).await.unwrap(), Delivery::Accepted);
+    assert_eq!(tasks.succeed(&token(), r#"{"a":1}"#).await.unwrap(), AnswerReceipt::Accepted);
     assert_eq!(
         tasks.fail(&token(), "RunCommand.Failed", "cause").await.unwrap(),
-        Delivery::Accepted
+        AnswerReceipt::Accepted
     );
     assert_eq!(
         server.calls("SendTaskSuccess"),

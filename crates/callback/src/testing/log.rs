@@ -1,4 +1,4 @@
-//! Log lines, caught in memory.
+//! Log lines, captured in memory.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,20 +10,20 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 thread_local! {
-    /// What this thread has logged, while somebody catches it.
+    /// What this thread has logged since the capture started.
     static CAUGHT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// All log lines of this thread, of every level, as long as it lives.
+/// Captures the log lines of this thread, at every level, until it is dropped.
 ///
-/// There is one subscriber for all threads. With one for each, a thread that has none and is the
-/// first to reach a log line would turn that line off for all others.
+/// All threads share one subscriber. With one per thread, a thread without a subscriber that
+/// reaches a log line first would disable that line for all others.
 pub struct Log {
     _private: (),
 }
 
 impl Log {
-    /// Catches all log lines from now on.
+    /// Starts capturing.
     pub fn capture() -> Self {
         static SUBSCRIBED: Once = Once::new();
         SUBSCRIBED.call_once(|| {
@@ -35,7 +35,7 @@ impl Log {
         Self { _private: () }
     }
 
-    /// What was logged.
+    /// What was logged so far.
     pub fn text(&self) -> String {
         CAUGHT.with_borrow(|caught| {
             let bytes = caught.as_deref().unwrap_or_default();
@@ -50,7 +50,7 @@ impl Drop for Log {
     }
 }
 
-/// Writes to what this thread has logged.
+/// Appends to the captured lines of this thread.
 struct Lines;
 
 impl io::Write for Lines {

@@ -1,58 +1,58 @@
-//! Run Command and Step Functions in memory: a stateful fake of both ports of `callback`.
+//! Run Command and Step Functions in memory: a stateful fake of both ports.
 //!
-//! A test puts commands and waiting tasks into a [`World`], lets the product act on it, and asks
-//! what has become of them. The world keeps the rules that the product relies on: a task takes
-//! one answer, an answer has limits, a listed output is cut, a read may lag. A fault is an event
-//! in the world ([`World::fail_next`]) and not a scripted answer, so that a call that fails can
-//! have taken effect.
+//! A test puts commands and waiting tasks into a [`World`], lets the code under test act on it, and
+//! then inspects the world. The fake keeps the rules that the product relies on: a task takes one
+//! answer, answers have limits, listed outputs are truncated, and reads can lag. A fault
+//! ([`World::fail_next`]) is an event in the world and not a scripted response, so a call that
+//! fails can still have taken effect.
 //!
-//! Every call gives way to other tasks once before it does anything, so that two flows that run
-//! at the same time meet in the middle.
+//! Every call yields to other tasks once before it does anything, so that concurrent flows
+//! interleave.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::command::{Output, has_ended};
+use jiff::Timestamp;
+
+use crate::output::Output;
 use crate::ports::{
-    CallError, CallErrorKind, CommandPage, CommandSlice, Delivery, PageToken, Pulse, Stage,
+    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandPage, CommandSlice, PageToken,
+    Pulse, Stage,
 };
+use crate::status::has_ended;
+use crate::testing::listing::listed_output;
 use crate::{
     Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails, TaskToken, Tasks,
 };
-use jiff::Timestamp;
 
-/// The longest output that Step Functions takes, in bytes.
+/// Maximum length of an output, in bytes (Step Functions service quotas).
 const OUTPUT_BYTES_MAX: usize = 262_144;
-/// The longest error name that Step Functions takes, in characters.
+/// Maximum length of an error name, in characters (Step Functions API, `SendTaskFailure`).
 const ERROR_CHARS_MAX: usize = 256;
-/// The longest cause that Step Functions takes, in characters.
+/// Maximum length of a cause, in characters (Step Functions API, `SendTaskFailure`).
 const CAUSE_CHARS_MAX: usize = 32_768;
-/// The most commands on one page of a list.
+/// Maximum number of commands on one page of a list (SSM API, `ListCommands`).
 const PAGE_COMMANDS_MAX: usize = 50;
-/// The most of a step's output that is listed, in characters.
-const LISTED_CHARS_MAX: usize = 2_500;
-/// What is left of a standard output or a standard error that is too long to be listed.
-const LISTED_PART_CHARS: usize = 1_200;
 
 /// An operation of AWS behind the ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
     /// Reads a command.
     ListCommands,
-    /// Reads a page of the commands of a slice: `ListCommands` with filters.
+    /// Lists one page of a slice of commands: `ListCommands` with filters.
     ListSlice,
     /// Cancels a command.
     CancelCommand,
     /// Reads the invocations of a command.
     ListCommandInvocations,
-    /// Reads the whole output of a step on a node.
+    /// Reads the full output of a step on a node.
     GetCommandInvocation,
     /// Answers a task with an output.
     SendTaskSuccess,
     /// Answers a task with an error.
     SendTaskFailure,
-    /// Asks whether a task waits.
+    /// Sends a heartbeat to a task.
     SendTaskHeartbeat,
 }
 
@@ -82,21 +82,27 @@ impl Op {
         }
     }
 
-    fn error(self, code: &str, kind: CallErrorKind) -> CallError {
-        CallError { operation: self.name(), code: code.to_owned(), request_id: None, kind }
+    /// The error of a call that failed for this reason.
+    pub fn error(self, reason: CallErrorReason, kind: CallErrorKind) -> CallError {
+        CallError { operation: self.name(), reason, request_id: None, kind }
+    }
+
+    /// The error of a call that the API answered with this code.
+    pub fn api_error(self, code: &str, kind: CallErrorKind) -> CallError {
+        self.error(CallErrorReason::Api(code.to_owned()), kind)
     }
 }
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Too many calls; nothing happened.
+    /// Throttled, without effect.
     Throttled,
-    /// The caller may not; nothing happened.
+    /// Access denied, without effect.
     Denied,
-    /// The request was lost on its way; nothing happened.
+    /// The request was lost, so there is no effect.
     TimedOut,
-    /// It happened, and the answer was lost on its way back.
+    /// The call took effect, but the response was lost.
     TimedOutAfterTakingEffect,
 }
 
@@ -107,16 +113,16 @@ impl Fault {
 
     fn error(self, op: Op) -> CallError {
         match self {
-            Self::Throttled => op.error("ThrottlingException", CallErrorKind::Transient),
-            Self::Denied => op.error("AccessDeniedException", CallErrorKind::Permanent),
+            Self::Throttled => op.api_error("ThrottlingException", CallErrorKind::Transient),
+            Self::Denied => op.api_error("AccessDeniedException", CallErrorKind::Permanent),
             Self::TimedOut | Self::TimedOutAfterTakingEffect => {
-                op.error("Timeout", CallErrorKind::Transient)
+                op.error(CallErrorReason::TimedOut, CallErrorKind::Transient)
             }
         }
     }
 }
 
-/// An answer that a task has taken.
+/// An answer to a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// `SendTaskSuccess`.
@@ -133,7 +139,22 @@ pub enum Answer {
     },
 }
 
-/// Run Command and Step Functions, as they are at this moment.
+impl Answer {
+    /// The output or the cause.
+    pub fn body(&self) -> &str {
+        match self {
+            Self::Success { output } => output,
+            Self::Failure { cause, .. } => cause,
+        }
+    }
+
+    /// Whether this is a success.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Success { .. })
+    }
+}
+
+/// Run Command and Step Functions at one moment.
 #[derive(Default)]
 pub struct World {
     state: Mutex<State>,
@@ -172,17 +193,17 @@ impl Default for State {
     }
 }
 
-/// A command as it is and, for reads that lag, as it was.
+/// A command as it is now and, for reads that lag, as it was before.
 struct Stored {
     now: Reading,
     before: Option<Reading>,
-    /// How many more reads by this operation show `before`.
+    /// How many further reads by each operation show `before`.
     lagging: BTreeMap<Op, usize>,
-    /// Whether it is described in a way that cannot be read.
+    /// Whether reading it fails.
     is_spoilt: bool,
 }
 
-/// A command and its invocations; outputs are whole.
+/// A command and its invocations with full outputs.
 struct Reading {
     command: Command,
     invocations: Vec<Invocation>,
@@ -195,13 +216,13 @@ enum Task {
 }
 
 impl World {
-    /// A world without commands, tasks and faults.
+    /// A world without commands, tasks, or faults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts a command, or changes it. Outputs are what `GetCommandInvocation` shall tell; the
-    /// listing cuts them itself.
+    /// Starts or changes a command. Outputs are as `GetCommandInvocation` returns them; the listing
+    /// truncates them itself.
     pub fn put_command(&self, command: Command, invocations: Vec<Invocation>) {
         let mut state = self.state();
         let id = command.id.clone();
@@ -217,40 +238,40 @@ impl World {
         state.commands.insert(id, Stored { now, before, lagging, is_spoilt: false });
     }
 
-    /// Lets Run Command describe the command in a way that cannot be read.
+    /// Makes every read of the command fail, as if its description lacked a status.
     ///
     /// # Panics
     ///
-    /// When there is no such command.
+    /// If there is no such command.
     pub fn spoil(&self, id: &CommandId) {
         let mut state = self.state();
         let stored = state.commands.get_mut(id).expect("the command was put into this world");
         stored.is_spoilt = true;
     }
 
-    /// Lets the next `reads` of the command, and as many of its invocations, show what was before
-    /// the last [`put_command`](Self::put_command). `usize::MAX`: all reads.
+    /// Lets the next `reads` of the command, and as many of its invocations, show the state before
+    /// the last [`put_command`](Self::put_command). `usize::MAX` means all reads.
     ///
     /// # Panics
     ///
-    /// When there is no such command.
+    /// If there is no such command.
     pub fn lag_reads(&self, id: &CommandId, reads: usize) {
         self.lag_reads_of(Op::ListCommands, id, reads);
         self.lag_reads_of(Op::ListCommandInvocations, id, reads);
     }
 
-    /// As [`lag_reads`](Self::lag_reads), for reads by one operation only.
+    /// Like [`lag_reads`](Self::lag_reads), for reads by one operation only.
     ///
     /// # Panics
     ///
-    /// When there is no such command.
+    /// If there is no such command.
     pub fn lag_reads_of(&self, op: Op, id: &CommandId, reads: usize) {
         let mut state = self.state();
         let stored = state.commands.get_mut(id).expect("the command was put into this world");
         stored.lagging.insert(op, reads);
     }
 
-    /// Lets a task wait for an answer to this token.
+    /// Opens a task that waits for an answer to this token.
     pub fn open_task(&self, token: &str) {
         self.state().tasks.insert(token.to_owned(), Task::Waiting);
     }
@@ -260,47 +281,47 @@ impl World {
         self.state().tasks.insert(token.to_owned(), Task::Closed);
     }
 
-    /// Lets Step Functions take only outputs of at most `bytes`, fewer than documented.
+    /// Lets Step Functions accept only outputs of at most `bytes`, fewer than documented.
     pub fn take_outputs_up_to(&self, bytes: usize) {
         self.state().output_bytes_max = bytes;
     }
 
-    /// Lets the next call of this operation fail; called twice, the next two calls.
+    /// Lets the next call of this operation fail. Calling this twice fails the next two calls.
     pub fn fail_next(&self, op: Op, fault: Fault) {
         self.state().faults.entry(op).or_default().push_back(fault);
     }
 
-    /// Lets every call of this operation take so long.
+    /// Lets every call of this operation take this long.
     pub fn slow(&self, op: Op, duration: Duration) {
         self.state().durations.insert(op, duration);
     }
 
-    /// All answers that tasks have taken, in their order, with the token of each.
+    /// All answers that tasks took, with the token of each, in order.
     pub fn answers(&self) -> Vec<(String, Answer)> {
         self.state().answers.clone()
     }
 
-    /// All commands for which a cancel was asked, in their order.
+    /// All commands whose cancellation was requested, in order.
     pub fn cancelled(&self) -> Vec<CommandId> {
         self.state().cancelled.clone()
     }
 
-    /// How many calls of this operation were made, failed ones included.
+    /// The number of calls of this operation, including failed ones.
     pub fn calls(&self, op: Op) -> usize {
         self.state().calls.get(&op).copied().unwrap_or(0)
     }
 
-    /// How many calls of this operation were under way at the same time, at most.
+    /// The largest number of concurrent calls of this operation.
     pub fn most_at_once(&self, op: Op) -> usize {
         self.state().most_at_once.get(&op).copied().unwrap_or(0)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no test panics while it holds the world")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One call: it gives way, is counted, takes its time, and happens or fails. When it is dropped
-    /// before its time is over, it does not happen.
+    /// One call: it yields, is counted, takes its time, and then takes effect or fails. If it is
+    /// dropped before its time is over, it has no effect.
     async fn call<T>(
         &self,
         op: Op,
@@ -325,7 +346,7 @@ impl World {
     }
 }
 
-/// A call that is counted, and under way until it is dropped.
+/// A call in progress. It is counted, and ends when this is dropped.
 struct Underway<'a> {
     world: &'a World,
     op: Op,
@@ -353,7 +374,7 @@ impl Drop for Underway<'_> {
 }
 
 impl State {
-    /// What a read by this operation shows of a command, if anything.
+    /// The state of a command that a read by this operation shows, if any.
     fn read(&mut self, op: Op, id: &CommandId) -> Option<&Reading> {
         let stored = self.commands.get_mut(id)?;
         match stored.lagging.get_mut(&op) {
@@ -365,10 +386,13 @@ impl State {
         }
     }
 
-    /// What a read by this operation tells of a command, if anything.
+    /// The command as a read by this operation describes it, if it knows the command.
     fn describe(&mut self, op: Op, id: &CommandId) -> Result<Option<Command>, CallError> {
         if self.commands.get(id).is_some_and(|stored| stored.is_spoilt) {
-            return Err(op.error("a command without a status", CallErrorKind::Permanent));
+            return Err(op.error(
+                CallErrorReason::InvalidResponse("command without a status".to_owned()),
+                CallErrorKind::Permanent,
+            ));
         }
         Ok(self.read(op, id).map(|reading| reading.command.clone()))
     }
@@ -385,7 +409,7 @@ impl State {
         }
     }
 
-    /// One page of the commands of a slice, newest first, and where the next one begins.
+    /// One page of a slice of commands, newest first, and where the next page starts.
     fn list(
         &self,
         slice: &CommandSlice,
@@ -409,7 +433,7 @@ impl State {
         (page.into_iter().map(|(_, id)| id).collect(), next)
     }
 
-    /// Ends a command that still runs, as a cancel does.
+    /// Cancels a command that is still running.
     fn cancel(&mut self, id: &CommandId) {
         self.cancelled.push(id.clone());
         let Some(mut stored) = self.commands.remove(id) else { return };
@@ -419,15 +443,15 @@ impl State {
         self.commands.insert(id.clone(), stored);
     }
 
-    /// Gives an answer to the task that waits for this token, if one does.
-    fn answer(&mut self, token: &TaskToken, answer: Answer) -> Delivery {
+    /// Answers the task that waits for this token, if there is one.
+    fn answer(&mut self, token: &TaskToken, answer: Answer) -> AnswerReceipt {
         match self.tasks.get_mut(token.expose()) {
-            None => Delivery::TokenRejected,
-            Some(Task::Closed) => Delivery::AlreadyClosed,
+            None => AnswerReceipt::TokenRejected,
+            Some(Task::Closed) => AnswerReceipt::AlreadyClosed,
             Some(task @ Task::Waiting) => {
                 *task = Task::Closed;
                 self.answers.push((token.expose().to_owned(), answer));
-                Delivery::Accepted
+                AnswerReceipt::Accepted
             }
         }
     }
@@ -482,7 +506,7 @@ impl RunCommand for World {
                     let Output { stdout, stderr, .. } = plugin.output.clone();
                     Output::from_invocation(stdout, stderr)
                 })
-                .ok_or_else(|| op.error("InvocationDoesNotExist", CallErrorKind::Permanent))
+                .ok_or_else(|| op.api_error("InvocationDoesNotExist", CallErrorKind::Permanent))
         })
         .await
     }
@@ -511,11 +535,11 @@ impl RunCommand for World {
 }
 
 impl Tasks for World {
-    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery, CallError> {
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<AnswerReceipt, CallError> {
         self.call(Op::SendTaskSuccess, |state| {
             let is_json = serde_json::from_str::<serde_json::Value>(output).is_ok();
             if !is_json || output.len() > state.output_bytes_max {
-                return Ok(Delivery::OutputRejected);
+                return Ok(AnswerReceipt::OutputRejected);
             }
             Ok(state.answer(token, Answer::Success { output: output.to_owned() }))
         })
@@ -527,13 +551,13 @@ impl Tasks for World {
         token: &TaskToken,
         error: &str,
         cause: &str,
-    ) -> Result<Delivery, CallError> {
+    ) -> Result<AnswerReceipt, CallError> {
         let op = Op::SendTaskFailure;
         self.call(op, |state| {
             let is_short = error.chars().count() <= ERROR_CHARS_MAX
                 && cause.chars().count() <= CAUSE_CHARS_MAX;
             if !is_short {
-                return Err(op.error("ValidationException", CallErrorKind::Permanent));
+                return Err(op.api_error("ValidationException", CallErrorKind::Permanent));
             }
             let answer = Answer::Failure { error: error.to_owned(), cause: cause.to_owned() };
             Ok(state.answer(token, answer))
@@ -553,7 +577,7 @@ impl Tasks for World {
     }
 }
 
-/// Where a command is listed.
+/// The list that contains a command.
 fn list_key(command: &Command) -> (String, bool) {
     (command.document_name.clone(), has_ended(&command.status, &command.status_details))
 }
@@ -565,300 +589,11 @@ fn place(PageToken(token): &PageToken) -> (Timestamp, CommandId) {
     (time.parse().expect("a page token of this world"), id)
 }
 
-/// An invocation as it is listed: with the beginnings of its outputs.
+/// An invocation as listed, with truncated outputs.
 fn listed(invocation: &Invocation) -> Invocation {
     let mut listed = invocation.clone();
     for plugin in &mut listed.plugins {
-        let Output { stdout, stderr, .. } = &plugin.output;
-        plugin.output = Output::from_listing(&agents_text(stdout, stderr));
+        plugin.output = listed_output(&plugin.output.stdout, &plugin.output.stderr);
     }
     listed
-}
-
-/// Both outputs in one text, as the agent writes it for the listing.
-fn agents_text(stdout: &str, stderr: &str) -> String {
-    let joined = |stdout: &str, stderr: &str| match stderr {
-        "" => stdout.to_owned(),
-        _ => format!("{stdout}\n----------ERROR-------\n{stderr}"),
-    };
-    let whole = joined(stdout, stderr);
-    if whole.chars().count() < LISTED_CHARS_MAX {
-        return whole;
-    }
-    let cut = |text: &str, mark: &str| match text.char_indices().nth(LISTED_PART_CHARS) {
-        Some((end, _)) => format!("{}\n{mark}", &text[..end]),
-        None => text.to_owned(),
-    };
-    joined(&cut(stdout, "---Output truncated---"), &cut(stderr, "---Error truncated----"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::sample::{command, command_id, invocation};
-
-    fn token(text: &str) -> TaskToken {
-        TaskToken::from_parameter(&[text.to_owned()]).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_task_takes_one_answer() {
-        let world = World::new();
-        world.open_task("open");
-        assert_eq!(world.succeed(&token("open"), "1").await, Ok(Delivery::Accepted));
-        assert_eq!(world.succeed(&token("open"), "2").await, Ok(Delivery::AlreadyClosed));
-        assert_eq!(world.fail(&token("open"), "E", "c").await, Ok(Delivery::AlreadyClosed));
-        let answer = Answer::Success { output: "1".into() };
-        assert_eq!(world.answers(), [("open".to_owned(), answer)]);
-        assert_eq!(world.calls(Op::SendTaskSuccess), 2);
-    }
-
-    #[tokio::test]
-    async fn a_closed_task_and_an_unknown_one_take_none() {
-        let world = World::new();
-        world.open_task("closed");
-        world.close_task("closed");
-        assert_eq!(world.succeed(&token("closed"), "1").await, Ok(Delivery::AlreadyClosed));
-        assert_eq!(world.fail(&token("unknown"), "E", "c").await, Ok(Delivery::TokenRejected));
-        assert_eq!(world.answers(), []);
-    }
-
-    #[tokio::test]
-    async fn an_answer_has_limits() {
-        let world = World::new();
-        world.open_task("t");
-        let json = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
-        for output in ["", "{", &json(262_145)] {
-            assert_eq!(world.succeed(&token("t"), output).await, Ok(Delivery::OutputRejected));
-        }
-        let (long, longest) = ("ü".repeat(32_769), "ü".repeat(32_768));
-        assert!(world.fail(&token("t"), "E", &long).await.is_err());
-        assert!(world.fail(&token("t"), &"ü".repeat(257), "c").await.is_err());
-        assert_eq!(world.answers(), []);
-        let delivery = world.fail(&token("t"), &"ü".repeat(256), &longest).await;
-        assert_eq!(delivery, Ok(Delivery::Accepted));
-        world.open_task("u");
-        assert_eq!(world.succeed(&token("u"), &json(262_144)).await, Ok(Delivery::Accepted));
-    }
-
-    #[tokio::test]
-    async fn a_failed_call_may_have_taken_effect() {
-        let world = World::new();
-        world.open_task("t");
-        world.fail_next(Op::SendTaskSuccess, Fault::TimedOut);
-        world.fail_next(Op::SendTaskSuccess, Fault::TimedOutAfterTakingEffect);
-        assert!(world.succeed(&token("t"), "1").await.is_err());
-        assert_eq!(world.answers(), []);
-        assert!(world.succeed(&token("t"), "2").await.is_err());
-        assert_eq!(world.answers().len(), 1);
-        assert_eq!(world.succeed(&token("t"), "3").await, Ok(Delivery::AlreadyClosed));
-    }
-
-    #[tokio::test]
-    async fn a_read_that_lags_shows_what_was() {
-        let world = World::new();
-        let id = command_id(1);
-        let put = |details: &str| {
-            let nodes = vec![invocation(1, details, "", "")];
-            world.put_command(command(&id, &[], details, &nodes), nodes);
-        };
-        let details = async || {
-            let command = world.command(&id).await.unwrap();
-            command.map(|command| command.status_details.to_string())
-        };
-        assert_eq!(details().await, None);
-        put("InProgress");
-        world.lag_reads(&id, 1);
-        assert_eq!(details().await, None);
-        assert!(world.invocations(&id).await.unwrap().is_empty());
-        put("Success");
-        world.lag_reads_of(Op::ListCommands, &id, 2);
-        assert_eq!(details().await.as_deref(), Some("InProgress"));
-        assert_eq!(world.invocations(&id).await.unwrap()[0].status_details.as_str(), "Success");
-        assert_eq!(details().await.as_deref(), Some("InProgress"));
-        assert_eq!(details().await.as_deref(), Some("Success"));
-    }
-
-    #[tokio::test]
-    async fn a_listed_output_is_cut_and_a_read_one_is_not() {
-        let world = World::new();
-        let id = command_id(1);
-        let (stdout, stderr) = ("ü".repeat(2_000), "e".repeat(2_000));
-        let nodes = vec![
-            invocation(1, "Failed", &stdout, &stderr),
-            invocation(2, "Success", "short", "also"),
-        ];
-        world.put_command(command(&id, &[], "Failed", &nodes), nodes.clone());
-
-        let listed = world.invocations(&id).await.unwrap();
-        let cut = &listed[0].plugins[0].output;
-        assert!(cut.truncated);
-        assert_eq!((cut.stdout.as_str(), cut.stderr.len()), (&stdout[..2_400], 1_200));
-        assert_eq!(listed[1], nodes[1]);
-
-        let whole = world.output(&id, &nodes[0].instance_id, "runShellScript").await.unwrap();
-        assert_eq!(whole, nodes[0].plugins[0].output);
-        let unknown = world.output(&id, &nodes[0].instance_id, "other").await.unwrap_err();
-        assert_eq!(unknown.kind, CallErrorKind::Permanent);
-    }
-    /// A command that was requested so many seconds after the others, on this document.
-    fn put_at(world: &World, number: u32, second: i64, document: &str, details: &str) -> CommandId {
-        let id = command_id(number);
-        let nodes = vec![invocation(1, details, "", "")];
-        let mut command = command(&id, &[], details, &nodes);
-        command.requested_at = moment(second);
-        document.clone_into(&mut command.document_name);
-        world.put_command(command, nodes);
-        id
-    }
-
-    fn moment(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn slice(document: &str, stage: Stage, seconds: Option<(i64, i64)>) -> CommandSlice {
-        CommandSlice {
-            document_name: document.to_owned(),
-            stage,
-            invoked_after: seconds.map(|(after, _)| moment(after)),
-            invoked_before: seconds.map(|(_, before)| moment(before)),
-        }
-    }
-
-    /// All pages of a slice: their commands, or nothing where one cannot be read.
-    async fn pages(world: &World, slice: &CommandSlice) -> Vec<Vec<Option<CommandId>>> {
-        let mut pages = Vec::new();
-        let mut token = None;
-        loop {
-            let page = world.commands(slice, token.as_ref()).await.unwrap();
-            pages.push(page.commands.into_iter().map(|one| Some(one.ok()?.id)).collect());
-            token = page.next;
-            if token.is_none() {
-                return pages;
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_slice_holds_one_document_one_stage_and_its_borders() {
-        let world = World::new();
-        let at = |second: i64| {
-            let number = u32::try_from(second).unwrap();
-            Some(put_at(&world, number, second, "Ours", "Success"))
-        };
-        let (early, from, middle, to, late) = (at(99), at(100), at(150), at(200), at(201));
-        let theirs = Some(put_at(&world, 300, 150, "Theirs", "Success"));
-        let running = Some(put_at(&world, 301, 150, "Ours", "InProgress"));
-
-        let found = async |document, stage, seconds| {
-            pages(&world, &slice(document, stage, seconds)).await.concat()
-        };
-        let some = Some((100, 200));
-        let within = [to.clone(), middle.clone(), from.clone()];
-        assert_eq!(found("Ours", Stage::Complete, some).await, within);
-        let all = [late, to, middle, from, early];
-        assert_eq!(found("Ours", Stage::Complete, None).await, all);
-        assert_eq!(found("Ours", Stage::Executing, some).await, [running]);
-        assert_eq!(found("Theirs", Stage::Complete, some).await, [theirs]);
-        assert_eq!(found("Theirs", Stage::Executing, some).await, []);
-        assert_eq!(found("Ours", Stage::Complete, Some((200, 100))).await, []);
-    }
-
-    #[tokio::test]
-    async fn a_slice_comes_in_pages_of_50_newest_first() {
-        for (count, expected) in
-            [(0, vec![0]), (50, vec![50]), (51, vec![50, 1]), (120, vec![50, 50, 20])]
-        {
-            let world = World::new();
-            // Seven were requested in the same second each.
-            let mut put: Vec<_> = (0..count)
-                .map(|number| {
-                    let second = i64::from(number / 7);
-                    (second, put_at(&world, number, second, "Ours", "Success"))
-                })
-                .collect();
-            put.sort_unstable_by(|one, other| other.cmp(one));
-            let pages = pages(&world, &slice("Ours", Stage::Complete, None)).await;
-            assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), expected);
-            let put: Vec<_> = put.into_iter().map(|(_, id)| Some(id)).collect();
-            assert_eq!(pages.concat(), put);
-            assert_eq!(world.calls(Op::ListSlice), expected.len());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_command_that_ends_changes_its_list() {
-        let world = World::new();
-        let id = put_at(&world, 1, 0, "Ours", "InProgress");
-        let lists = async || {
-            let (executing, complete) =
-                (slice("Ours", Stage::Executing, None), slice("Ours", Stage::Complete, None));
-            (pages(&world, &executing).await.concat(), pages(&world, &complete).await.concat())
-        };
-        assert_eq!(lists().await, (vec![Some(id.clone())], vec![]));
-        put_at(&world, 1, 0, "Ours", "Cancelling");
-        assert_eq!(lists().await, (vec![Some(id.clone())], vec![]));
-        world.cancel(&id).await.unwrap();
-        assert_eq!(lists().await, (vec![], vec![Some(id)]));
-    }
-
-    #[tokio::test]
-    async fn a_cancel_ends_what_runs_and_nothing_else() {
-        let world = World::new();
-        let details = async |id: &CommandId| {
-            let command = world.command(id).await.unwrap().unwrap().status_details;
-            (command, world.invocations(id).await.unwrap()[0].status_details.clone())
-        };
-        let running = put_at(&world, 1, 0, "Ours", "InProgress");
-        let ended = put_at(&world, 2, 0, "Ours", "Failed");
-        for id in [&running, &ended, &command_id(404)] {
-            world.cancel(id).await.unwrap();
-        }
-        let cancelled = StatusDetails::Cancelled;
-        assert_eq!(details(&running).await, (cancelled.clone(), cancelled));
-        assert_eq!(details(&ended).await, (StatusDetails::Failed, StatusDetails::Failed));
-        assert_eq!(world.cancelled(), [running, ended, command_id(404)]);
-    }
-
-    #[tokio::test]
-    async fn a_spoilt_command_is_one_error_on_its_page() {
-        let world = World::new();
-        let id = put_at(&world, 1, 1, "Ours", "Success");
-        put_at(&world, 2, 2, "Ours", "Success");
-        world.spoil(&command_id(2));
-        let listed = pages(&world, &slice("Ours", Stage::Complete, None)).await;
-        assert_eq!(listed, [[None, Some(id)]]);
-        assert!(world.command(&command_id(2)).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_heartbeat_tells_whether_a_task_waits() {
-        let world = World::new();
-        world.open_task("open");
-        world.close_task("closed");
-        for (text, pulse) in
-            [("open", Pulse::Alive), ("closed", Pulse::Closed), ("unknown", Pulse::Rejected)]
-        {
-            assert_eq!(world.heartbeat(&token(text)).await, Ok(pulse));
-        }
-        world.succeed(&token("open"), "1").await.unwrap();
-        assert_eq!(world.heartbeat(&token("open")).await, Ok(Pulse::Closed));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_call_happens_at_its_end_or_not_at_all() {
-        let world = World::new();
-        world.open_task("t");
-        world.slow(Op::SendTaskSuccess, Duration::from_secs(2));
-        let token = token("t");
-        let hasty = tokio::time::timeout(Duration::from_secs(1), world.succeed(&token, "1"));
-        assert!(hasty.await.is_err());
-        assert_eq!(world.answers(), []);
-        let started = tokio::time::Instant::now();
-        let (one, other) = tokio::join!(world.succeed(&token, "2"), world.succeed(&token, "3"));
-        assert_eq!((one, other), (Ok(Delivery::Accepted), Ok(Delivery::AlreadyClosed)));
-        assert_eq!(started.elapsed(), Duration::from_secs(2));
-        assert_eq!(world.calls(Op::SendTaskSuccess), 3);
-        assert_eq!(world.most_at_once(Op::SendTaskSuccess), 2);
-    }
 }

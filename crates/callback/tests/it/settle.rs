@@ -4,11 +4,11 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use callback::ports::CallErrorKind;
-use callback::{Command, CommandId, Hint, Invocation, Outcome, SettleError, settle};
-use serde_json::Value;
 use callback::testing::log::Log;
 use callback::testing::sample::{command, command_id, invocation};
 use callback::testing::world::{Answer, Fault, Op, World};
+use callback::{Command, CommandId, Hint, Invocation, Outcome, SettleError, settle};
+use serde_json::Value;
 use tokio::time::Instant;
 
 const TOKEN: &str = "AQCEAAAAKgAAAAMAAAAAtokenThatWaits";
@@ -383,7 +383,7 @@ async fn a_read_that_lags_for_ever_is_an_error() {
     );
     assert_eq!(
         error.to_string(),
-        format!("command {id} is said to have ended, but reads as InProgress")
+        format!("command {id} is reported to have ended, but its status is InProgress")
     );
     assert_eq!(error.name(), "CommandNotEnded");
     assert_unanswered(&world);
@@ -683,7 +683,7 @@ async fn no_log_line_and_no_error_holds_a_token() {
     }
 
     let (log, told) = (log.text(), told.join("\n"));
-    assert!(log.contains("output stays cut"), "there are log lines:\n{log}");
+    assert!(log.contains("output stays truncated"), "there are log lines:\n{log}");
     assert!(told.contains("ThrottlingException"));
     assert!(!log.contains(TOKEN), "{log}");
     assert!(!told.contains(TOKEN), "{told}");

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use callback::command::Output;
-use callback::ports::{CallError, CommandPage, CommandSlice, Delivery, PageToken, Pulse};
+use callback::output::Output;
+use callback::ports::{AnswerReceipt, CallError, CommandPage, CommandSlice, PageToken, Pulse};
 use callback::sweep::SLICE_PAGES_MAX;
+use callback::testing::log::Log;
+use callback::testing::sample::{command, command_id, invocation};
+use callback::testing::world::{Answer, Fault, Op, World};
 use callback::{
     Command, CommandId, InstanceId, Invocation, Memory, RunCommand, Scope, SweepReport, TaskToken,
     Tasks, sweep,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use callback::testing::log::Log;
-use callback::testing::sample::{command, command_id, invocation};
-use callback::testing::world::{Answer, Fault, Op, World};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -306,7 +306,9 @@ async fn a_lost_event_is_made_good_with_a_warning() {
         assert_eq!(told["StatusDetails"], details);
         assert_eq!(told["Invocations"][0]["StandardOutputContent"], "Hello\n");
         let log = log.text();
-        let warning = log.lines().find(|line| line.contains("a lost event was made good"));
+        let warning = log
+            .lines()
+            .find(|line| line.contains("answered a task whose completion event was lost"));
         assert!(warning.is_some_and(|line| line.contains("WARN") && line.contains(id.as_str())));
 
         // The next sweep sees the same command, and nobody waits any more.
@@ -362,7 +364,7 @@ async fn a_completed_command_is_probed_at_its_ages_only() {
 struct EventAfterHeartbeat<'a>(&'a World);
 
 impl Tasks for EventAfterHeartbeat<'_> {
-    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery, CallError> {
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<AnswerReceipt, CallError> {
         self.0.succeed(token, output).await
     }
 
@@ -371,13 +373,13 @@ impl Tasks for EventAfterHeartbeat<'_> {
         token: &TaskToken,
         error: &str,
         cause: &str,
-    ) -> Result<Delivery, CallError> {
+    ) -> Result<AnswerReceipt, CallError> {
         self.0.fail(token, error, cause).await
     }
 
     async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
         let pulse = self.0.heartbeat(token).await;
-        assert_eq!(self.0.succeed(token, "{}").await, Ok(Delivery::Accepted));
+        assert_eq!(self.0.succeed(token, "{}").await, Ok(AnswerReceipt::Accepted));
         pulse
     }
 }
@@ -1105,13 +1107,13 @@ async fn no_log_line_and_no_report_holds_a_token() {
     }
     let (log, told) = (log.text(), told.join("\n"));
     for line in [
-        "a lost event was made good",
-        "cancelled, because its task is closed",
-        "Step Functions does not take the command's token",
-        "no task can have this token",
-        "a command was not understood",
-        "a command was not looked after",
-        "a slice was not listed",
+        "answered a task whose completion event was lost",
+        "cancelled a command whose task is closed",
+        "Step Functions rejects the command's task token",
+        "the command's task token is malformed",
+        "a listed command could not be read",
+        "sweeping a command failed",
+        "listing commands failed",
         "SendTaskHeartbeat failed: ThrottlingException",
         "SendTaskSuccess failed: AccessDeniedException",
     ] {

@@ -1,7 +1,7 @@
 //! A [`World`] that a function uses and its test goes on looking at.
 
-use callback::command::Output;
-use callback::ports::{CallError, CommandPage, CommandSlice, Delivery, PageToken, Pulse};
+use callback::output::Output;
+use callback::ports::{AnswerReceipt, CallError, CommandPage, CommandSlice, PageToken, Pulse};
 use callback::testing::world::World;
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, TaskToken, Tasks};
 
@@ -40,7 +40,7 @@ impl RunCommand for LentWorld<'_> {
 }
 
 impl Tasks for LentWorld<'_> {
-    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery, CallError> {
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<AnswerReceipt, CallError> {
         self.0.succeed(token, output).await
     }
 
@@ -49,7 +49,7 @@ impl Tasks for LentWorld<'_> {
         token: &TaskToken,
         error: &str,
         cause: &str,
-    ) -> Result<Delivery, CallError> {
+    ) -> Result<AnswerReceipt, CallError> {
         self.0.fail(token, error, cause).await
     }
 

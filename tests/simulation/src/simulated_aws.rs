@@ -1,17 +1,24 @@
-//! Run Command and Step Functions as they are at this moment, and the product's view of them: a
-//! [`Port`] per invocation of a function.
+//! Run Command and Step Functions in a history, and the product's view of them: a [`Port`] per
+//! invocation of a function.
 //!
-//! Each call is checked before it takes effect. What the product may do is written in
-//! [`crate::rules`].
+//! This does not stand on `callback::testing::world::World`, the fake for tests of single flows.
+//! There, a test changes the state, and a read that lags shows the state before the last change.
+//! Here, each command is a function of simulated time, and a read that lags shows any earlier
+//! moment; faults are drawn per call; and each call is checked before it takes effect, by rules
+//! that share nothing with the product ([`crate::rules`]). What both have in common is shared: the
+//! operations, the answers, and how the agent truncates a listed output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use callback::command::{OnAbandon, Output};
+use callback::command::OnAbandon;
+use callback::output::Output;
 use callback::ports::{
-    CallError, CallErrorKind, CommandPage, CommandSlice, Delivery, PageToken, Pulse, Stage,
+    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandPage, CommandSlice, PageToken,
+    Pulse, Stage,
 };
+use callback::testing::world::{Answer, Op};
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, TaskToken, Tasks};
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -22,44 +29,13 @@ use crate::fault::Fault;
 use crate::figures::Figures;
 use crate::flow::{Flow, FlowId, FlowKind};
 use crate::history::{Ms, SECOND, Settings};
-use crate::rules::{Answer, Violation};
+use crate::rules::{Violation, answer_name, has_text};
 use crate::sent_command::{SentCommand, TokenKind};
 
 /// How long reads of a command by one operation lag in the same way.
 const LAG_LASTS: Ms = 20 * SECOND;
 /// The most commands on one page of a list.
 pub(crate) const PAGE_COMMANDS_MAX: usize = 50;
-
-/// An operation of AWS behind the ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Op {
-    ListCommandById,
-    ListCommandsOfSlice,
-    ListCommandInvocations,
-    GetCommandInvocation,
-    CancelCommand,
-    SendTaskSuccess,
-    SendTaskFailure,
-    SendTaskHeartbeat,
-}
-
-impl Op {
-    fn name(self) -> &'static str {
-        match self {
-            Self::ListCommandById | Self::ListCommandsOfSlice => "ListCommands",
-            Self::ListCommandInvocations => "ListCommandInvocations",
-            Self::GetCommandInvocation => "GetCommandInvocation",
-            Self::CancelCommand => "CancelCommand",
-            Self::SendTaskSuccess => "SendTaskSuccess",
-            Self::SendTaskFailure => "SendTaskFailure",
-            Self::SendTaskHeartbeat => "SendTaskHeartbeat",
-        }
-    }
-
-    fn error(self, code: &str, kind: CallErrorKind) -> CallError {
-        CallError { operation: self.name(), code: code.to_owned(), request_id: None, kind }
-    }
-}
 
 /// A task that waits, or waited, for a command.
 #[derive(Debug)]
@@ -92,7 +68,7 @@ pub(crate) struct Entry {
     pub(crate) end_moved: Arc<Notify>,
 }
 
-pub(crate) struct World {
+pub(crate) struct SimulatedAws {
     state: Mutex<State>,
     started: Instant,
     /// Tells the driver that a rule was broken.
@@ -115,7 +91,7 @@ pub(crate) struct State {
     pub(crate) figures: Figures,
 }
 
-impl World {
+impl SimulatedAws {
     pub(crate) fn new(settings: Settings, keeps_log: bool) -> Self {
         let state = State {
             settings,
@@ -255,7 +231,7 @@ struct Fate {
 
 /// AWS as one invocation of a function sees it.
 pub(crate) struct Port {
-    pub(crate) world: Arc<World>,
+    pub(crate) aws: Arc<SimulatedAws>,
     pub(crate) flow: FlowId,
 }
 
@@ -276,27 +252,31 @@ impl Port {
         }
         match fate.fault {
             Some(Fault::CallThrottled) => {
-                return Err(op.error("ThrottlingException", CallErrorKind::Transient));
+                return Err(op.api_error("ThrottlingException", CallErrorKind::Transient));
             }
             Some(Fault::CallDenied) => {
-                return Err(op.error("AccessDeniedException", CallErrorKind::Permanent));
+                return Err(op.api_error("AccessDeniedException", CallErrorKind::Permanent));
             }
-            Some(Fault::CallLost) => return Err(op.error("Timeout", CallErrorKind::Transient)),
+            Some(Fault::CallLost) => {
+                return Err(op.error(CallErrorReason::TimedOut, CallErrorKind::Transient));
+            }
             _ => {}
         }
-        let result = act(&mut self.world.state(), self.world.now());
+        let result = act(&mut self.aws.state(), self.aws.now());
         if fate.dies == Some(true) {
             self.die(op).await;
         }
         match fate.fault {
-            Some(Fault::AnswerLost) => Err(op.error("Timeout", CallErrorKind::Transient)),
+            Some(Fault::AnswerLost) => {
+                Err(op.error(CallErrorReason::TimedOut, CallErrorKind::Transient))
+            }
             _ => result,
         }
     }
 
     fn fate(&self, op: Op, subject: u64) -> Fate {
-        let now = self.world.now();
-        let mut state = self.world.state();
+        let now = self.aws.now();
+        let mut state = self.aws.state();
         state.figures.calls += 1;
         let nth = state.calls.entry((op, subject)).or_default();
         *nth += 1;
@@ -321,8 +301,8 @@ impl Port {
     /// The function's process ends here: this never returns.
     async fn die(&self, op: Op) {
         let died = {
-            let now = self.world.now();
-            let mut state = self.world.state();
+            let now = self.aws.now();
+            let mut state = self.aws.state();
             let flow = self.flow;
             state.note(now, || format!("function {flow} dies at {}", op.name()));
             state.flow(flow).died.clone()
@@ -337,53 +317,53 @@ impl Port {
         op: Op,
         token: &TaskToken,
         answer: Answer,
-    ) -> Result<Delivery, CallError> {
-        let subject = self.world.state().with_token(token.expose());
+    ) -> Result<AnswerReceipt, CallError> {
+        let subject = self.aws.state().with_token(token.expose());
         self.call(op, subject.map_or(u64::MAX, |index| index as u64), |state, now| {
             let checked =
                 crate::rules::check_answer(state, self.flow, token.expose(), &answer, now);
-            self.world.accuse(state, checked);
-            let delivery = state.take_answer(token.expose(), answer, now);
-            state.flow(self.flow).accepted += u64::from(delivery == Delivery::Accepted);
-            Ok(delivery)
+            self.aws.accuse(state, checked);
+            let receipt = state.take_answer(token.expose(), answer, now);
+            state.flow(self.flow).accepted += u64::from(receipt == AnswerReceipt::Accepted);
+            Ok(receipt)
         })
         .await
     }
 }
 
 impl State {
-    fn take_answer(&mut self, token: &str, answer: Answer, now: Ms) -> Delivery {
+    fn take_answer(&mut self, token: &str, answer: Answer, now: Ms) -> AnswerReceipt {
         let closed_is_invalid = self.settings.closed_is_invalid;
         let Some(index) = self.with_token(token) else {
-            return Delivery::TokenRejected;
+            return AnswerReceipt::TokenRejected;
         };
         let place = self.settings.chance.of("answer").nth(index as u64);
         let refuses_text = self.settings.rates[Fault::OutputRefused.index()] > 0
             && place.of(Fault::OutputRefused.name()).hits(300)
             && answer.is_success()
-            && answer.has_text();
+            && has_text(&answer);
         if refuses_text {
             self.figures.count(Fault::OutputRefused);
-            return Delivery::OutputRejected;
+            return AnswerReceipt::OutputRejected;
         }
         let entry = &mut self.entries[index];
         let Some(task) = &mut entry.task else {
-            return Delivery::TokenRejected;
+            return AnswerReceipt::TokenRejected;
         };
         if task.closed.is_some() {
             return if closed_is_invalid {
-                Delivery::TokenRejected
+                AnswerReceipt::TokenRejected
             } else {
-                Delivery::AlreadyClosed
+                AnswerReceipt::AlreadyClosed
             };
         }
         task.answered.notify_one();
         let place = entry.command.place;
-        let what = answer.name();
+        let what = answer_name(&answer);
         task.closed = Some((now, Closed::Answered(answer)));
         self.figures.answers += 1;
         self.note(now, || format!("task {place:?} takes {what}"));
-        Delivery::Accepted
+        AnswerReceipt::Accepted
     }
 
     fn beat(&mut self, index: Option<usize>, now: Ms) -> Pulse {
@@ -426,7 +406,7 @@ impl State {
             if after.as_ref().is_some_and(|after| key <= *after) {
                 continue;
             }
-            let at = self.as_of(Op::ListCommandsOfSlice, index, now);
+            let at = self.as_of(Op::ListSlice, index, now);
             let command = &self.entries[index].command;
             let stage = if command.has_ended(at) { Stage::Complete } else { Stage::Executing };
             if at >= command.requested && stage == slice.stage {
@@ -456,7 +436,10 @@ impl State {
     ) -> Result<Command, CallError> {
         let place = self.settings.chance.of("unreadable").nth(index as u64).nth(now);
         if self.strikes(Fault::CommandUnreadable, place, now) {
-            return Err(Op::ListCommandsOfSlice.error("unreadable", CallErrorKind::Permanent));
+            return Err(Op::ListSlice.error(
+                CallErrorReason::InvalidResponse("unreadable".to_owned()),
+                CallErrorKind::Permanent,
+            ));
         }
         let command = &self.entries[index].command;
         let is_cancelling = command.is_cancelling(at);
@@ -474,24 +457,20 @@ impl State {
 
 impl RunCommand for Port {
     async fn command(&self, id: &CommandId) -> Result<Option<Command>, CallError> {
-        let index = self.world.state().with_id(id);
-        self.call(
-            Op::ListCommandById,
-            index.map_or(u64::MAX, |index| index as u64),
-            |state, now| {
-                let Some(index) = index else { return Ok(None) };
-                let at = state.as_of(Op::ListCommandById, index, now);
-                let reads = state.flow(self.flow).of(index);
-                reads.command_reads += 1;
-                reads.command_as_of = at;
-                Ok(state.entries[index].command.read(at, state.time()))
-            },
-        )
+        let index = self.aws.state().with_id(id);
+        self.call(Op::ListCommands, index.map_or(u64::MAX, |index| index as u64), |state, now| {
+            let Some(index) = index else { return Ok(None) };
+            let at = state.as_of(Op::ListCommands, index, now);
+            let reads = state.flow(self.flow).of(index);
+            reads.command_reads += 1;
+            reads.command_as_of = at;
+            Ok(state.entries[index].command.read(at, state.time()))
+        })
         .await
     }
 
     async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
-        let index = self.world.state().with_id(id);
+        let index = self.aws.state().with_id(id);
         let subject = index.map_or(u64::MAX, |index| index as u64);
         self.call(Op::ListCommandInvocations, subject, |state, now| {
             let Some(index) = index else { return Ok(Vec::new()) };
@@ -511,8 +490,8 @@ impl RunCommand for Port {
         plugin_name: &str,
     ) -> Result<Output, CallError> {
         let op = Op::GetCommandInvocation;
-        let unknown = || op.error("InvocationDoesNotExist", CallErrorKind::Permanent);
-        let index = self.world.state().with_id(id).ok_or_else(unknown)?;
+        let unknown = || op.api_error("InvocationDoesNotExist", CallErrorKind::Permanent);
+        let index = self.aws.state().with_id(id).ok_or_else(unknown)?;
         self.call(op, index as u64, |state, now| {
             let at = state.as_of(op, index, now);
             state.flow(self.flow).of(index).output_reads += 1;
@@ -528,24 +507,24 @@ impl RunCommand for Port {
         slice: &CommandSlice,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
-        let op = Op::ListCommandsOfSlice;
+        let op = Op::ListSlice;
         let name = format!("{slice:?}");
         let subject = Chance::new(0).of(&name).number();
         self.call(op, subject, |state, now| {
             let asked = (name, page.map(|PageToken(last)| last.clone()));
             let checked = crate::rules::check_list(state, self.flow, asked);
-            self.world.accuse(state, checked);
+            self.aws.accuse(state, checked);
             Ok(state.page(self.flow, slice, page, now))
         })
         .await
     }
 
     async fn cancel(&self, id: &CommandId) -> Result<(), CallError> {
-        let index = self.world.state().with_id(id);
+        let index = self.aws.state().with_id(id);
         let subject = index.map_or(u64::MAX, |index| index as u64);
         self.call(Op::CancelCommand, subject, |state, now| {
             let checked = crate::rules::check_cancel(state, self.flow, index);
-            self.world.accuse(state, checked);
+            self.aws.accuse(state, checked);
             if let Some(index) = index {
                 state.flow(self.flow).of(index).cancels += 1;
                 state.cancel(index, now);
@@ -577,7 +556,7 @@ impl State {
 }
 
 impl Tasks for Port {
-    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Delivery, CallError> {
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<AnswerReceipt, CallError> {
         let answer = Answer::Success { output: output.to_owned() };
         self.answer(Op::SendTaskSuccess, token, answer).await
     }
@@ -587,13 +566,13 @@ impl Tasks for Port {
         token: &TaskToken,
         error: &str,
         cause: &str,
-    ) -> Result<Delivery, CallError> {
+    ) -> Result<AnswerReceipt, CallError> {
         let answer = Answer::Failure { error: error.to_owned(), cause: cause.to_owned() };
         self.answer(Op::SendTaskFailure, token, answer).await
     }
 
     async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
-        let index = self.world.state().with_token(token.expose());
+        let index = self.aws.state().with_token(token.expose());
         let subject = index.map_or(u64::MAX, |index| index as u64);
         self.call(Op::SendTaskHeartbeat, subject, |state, now| {
             let pulse = state.beat(index, now);
