@@ -299,7 +299,7 @@ async fn check_failed_call(world: &World, op: Op, error_type: &str) {
     for (fault, code) in [
         (Fault::Throttled, "ThrottlingException"),
         (Fault::Denied, "AccessDeniedException"),
-        (Fault::TimedOut, "Timeout"),
+        (Fault::TimedOut, "timed out"),
     ] {
         world.fail_next(op, fault);
         check_not_settled(world, error_type, &[op.name(), code]).await;
@@ -351,7 +351,7 @@ async fn an_event_that_failed_is_settled_when_it_comes_again() {
 async fn an_answer_that_arrived_although_its_call_failed_is_not_given_again() {
     let world = world_with("Success", 1);
     world.fail_next(Op::SendTaskSuccess, Fault::TimedOutAfterTakingEffect);
-    check_not_settled(&world, "AnswerFailed", &["SendTaskSuccess", "Timeout"]).await;
+    check_not_settled(&world, "AnswerFailed", &["SendTaskSuccess", "timed out"]).await;
     check_settled(&world, "INFO", "AlreadyClosed").await;
     the_answer(&world);
 }

@@ -396,7 +396,7 @@ async fn a_command_that_cannot_be_read_is_counted() {
     assert_swept(&invoked, "WARN", SweepReport { failed: 1, ..nothing() });
     let line = invoked.line_of(SWEEP);
     assert_eq!(line.level, "WARN");
-    assert_tells_call(line, Op::ListSlice, "a command without a status");
+    assert_tells_call(line, Op::ListSlice, "command without a status");
 }
 
 #[tokio::test(start_paused = true)]
