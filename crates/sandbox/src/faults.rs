@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use clap::Args;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 /// An event that is late arrives within this time.
@@ -12,30 +11,19 @@ const DELAY_MAX: Duration = Duration::from_secs(5);
 const REORDER_MAX: Duration = Duration::from_millis(500);
 
 /// How often what goes wrong. Each is a probability from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Args)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Faults {
     /// Events that are lost.
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub drop_events: f64,
     /// Events that are delivered twice.
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub duplicate_events: f64,
     /// Events that come up to 5 seconds late.
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub delay_events: f64,
     /// Events that later ones may overtake.
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub reorder_events: f64,
     /// API calls of the functions that are throttled, or fail with status 500 (one in four of these).
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub throttle: f64,
     /// Where the randomness starts: the same seed and the same order of events give the same faults.
-    #[arg(long, default_value_t = 0)]
     pub seed: u64,
 }
 
@@ -87,13 +75,6 @@ impl FaultPlan {
         let hit = self.random.random_bool(self.faults.throttle);
         let failed = self.random.random_bool(0.25);
         hit.then_some(if failed { CallFault::Failed } else { CallFault::Throttled })
-    }
-}
-
-fn probability(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("not a probability between 0 and 1".to_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The program starts itself twice more. First it replaces itself by one with an environment of only
 //! what a sandbox needs, so that no secret of the owner's shell is in any process that a script
 //! can find above itself. This one, the guard, starts the sandbox and waits for its end. Then it
-//! kills what the sandbox has left, and removes its temporary directory and its environment file.
+//! kills what the sandbox has left, and removes its temporary directory and the files that say how to reach it.
 //!
 //! What is left is found in two ways. The guard and the sandbox adopt the orphans among their
 //! descendants (Linux, `PR_SET_CHILD_SUBREAPER`), so a process that has left its session and dropped
@@ -48,8 +48,8 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 pub struct Remains {
     /// Whether its directory is the temporary one.
     pub is_temporary: bool,
-    /// The file that says how to reach it.
-    pub env_file: Option<PathBuf>,
+    /// The files that say how to reach it.
+    pub files: Vec<PathBuf>,
 }
 
 /// Runs `sandbox` in a process of its own, and ends what it leaves. Returns in three processes one
@@ -175,15 +175,15 @@ impl Remains {
             // It may never have been made.
             let _ = fs::remove_dir_all(temporary_directory(mark));
         }
-        if let Some(path) = &self.env_file {
-            remove_env_file(path, mark);
+        for path in &self.files {
+            remove_file(path, mark);
         }
         is_clean
     }
 }
 
-/// Removes the environment file, unless another sandbox has written it anew.
-fn remove_env_file(path: &Path, mark: &str) {
+/// Removes a file that bears the mark. One without it is another sandbox's.
+fn remove_file(path: &Path, mark: &str) {
     if fs::read_to_string(path).is_ok_and(|text| text.contains(mark)) {
         // Somebody else may have removed it meanwhile.
         let _ = fs::remove_file(path);

@@ -4,10 +4,11 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use jiff::Timestamp;
+use sandbox_run_command::locked::Locked;
 use serde_json::{Map, Value};
 
 /// A file to which lines are appended, one JSON object each.
@@ -35,8 +36,7 @@ impl Journal {
         }
         let mut text = Value::Object(line).to_string();
         text.push('\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = file.write_all(text.as_bytes());
+        let _ = self.file.locked().write_all(text.as_bytes());
     }
 }
 
