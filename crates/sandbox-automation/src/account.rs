@@ -13,7 +13,7 @@ pub enum Service {
     Ssm,
     /// Step Functions.
     StepFunctions,
-    /// `EventBridge`.
+    /// EventBridge.
     Events,
     /// Simple Queue Service.
     Sqs,

@@ -4,7 +4,9 @@ use aws_sdk_ssm::types::{Command, CommandStatus, DocumentFormat, DocumentType};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{ACCOUNT, REGION, Sandbox, eventually, unique_number};
+use crate::place::{ACCOUNT, REGION, unique_number};
+use crate::sandbox::Sandbox;
+use crate::waiting::eventually;
 
 /// Pages of commands of one sandbox.
 const COMMAND_PAGES_MAX: usize = 40;

@@ -4,7 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::{ACCOUNT, REGION, Sandbox, eventually};
+use crate::place::{ACCOUNT, REGION};
+use crate::sandbox::Sandbox;
+use crate::waiting::eventually;
 
 const RELAY: &str = "run-command-relay-relay";
 /// The function that sweeps.

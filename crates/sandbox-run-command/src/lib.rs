@@ -8,7 +8,7 @@
 //!
 //! Statuses, limits, refusals and the small habits of the agent are those of the real service, so
 //! that a program which works here works there. Missing are document versions, output in S3 and
-//! `CloudWatch`, notifications, alarms, resource groups, and the reboot that exit code 194 asks
+//! CloudWatch, notifications, alarms, resource groups, and the reboot that exit code 194 asks
 //! for (here it counts as a failure).
 
 mod agent;
@@ -77,7 +77,7 @@ impl RunCommand {
     ];
 
     /// A Run Command that has not sent any command yet. Events go to `events` as whole
-    /// `EventBridge` events.
+    /// EventBridge events.
     pub fn new(
         settings: Settings,
         documents: Arc<dyn Documents>,

@@ -27,7 +27,7 @@ pub struct JsonApi {
 /// Systems Manager.
 pub const SSM: JsonApi =
     JsonApi { service: "ssm", target: "AmazonSSM", content_type: "application/x-amz-json-1.1" };
-/// `EventBridge`.
+/// EventBridge.
 pub const EVENTS: JsonApi =
     JsonApi { service: "events", target: "AWSEvents", content_type: "application/x-amz-json-1.1" };
 /// Step Functions.

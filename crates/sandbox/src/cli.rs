@@ -53,7 +53,7 @@ pub struct Options {
     /// The directory for nodes, functions and logs; without it, a temporary one.
     #[arg(long)]
     directory: Option<PathBuf>,
-    /// The `CloudFormation` template to deploy.
+    /// The CloudFormation template to deploy.
     #[arg(long, default_value = "infra/template.yaml")]
     template: PathBuf,
     /// A parameter of the template, such as LogLevel=debug. May be given several times.

@@ -1,4 +1,4 @@
-//! `EventBridge`: takes events, matches them against rules, and delivers them.
+//! EventBridge: takes events, matches them against rules, and delivers them.
 
 pub mod delivery;
 pub mod event;

@@ -2,9 +2,9 @@
 //!
 //! Four services that the project depends on most are the sandbox's own, and what they do really
 //! happens. Run Command runs scripts as processes ([`sandbox_run_command`]). Automation starts them
-//! by its runbooks ([`sandbox_automation`]). `EventBridge` delivers the events ([`eventbridge`]).
+//! by its runbooks ([`sandbox_automation`]). EventBridge delivers the events ([`eventbridge`]).
 //! Lambda runs the built functions unmodified ([`lambda`]). Everything else (Step Functions,
-//! `CloudFormation`, IAM, SQS, …) is [`moto`], an emulator on `PyPI`, behind the same endpoint
+//! CloudFormation, IAM, SQS, …) is [`moto`], an emulator on `PyPI`, behind the same endpoint
 //! ([`gateway`]). The calls of functions and runbooks can be held to the policies of their roles
 //! ([`iam`]).
 //!

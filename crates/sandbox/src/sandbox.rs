@@ -48,7 +48,7 @@ pub struct Settings {
     pub nodes: u16,
     /// The directory for nodes, functions and logs; `None` takes a temporary one.
     pub directory: Option<PathBuf>,
-    /// The `CloudFormation` template to deploy.
+    /// The CloudFormation template to deploy.
     pub template: PathBuf,
     /// Values of the template's parameters.
     pub parameters: BTreeMap<String, String>,

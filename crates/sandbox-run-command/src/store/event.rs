@@ -1,4 +1,4 @@
-//! The events that Run Command sends to `EventBridge` when a status changes, in their production
+//! The events that Run Command sends to EventBridge when a status changes, in their production
 //! shape.
 
 use jiff::Timestamp;

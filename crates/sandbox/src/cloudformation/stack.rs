@@ -1,4 +1,4 @@
-//! Deploys the project's `CloudFormation` template into moto, as a user would deploy it into AWS.
+//! Deploys the project's CloudFormation template into moto, as a user would deploy it into AWS.
 
 use std::{
     collections::BTreeMap,

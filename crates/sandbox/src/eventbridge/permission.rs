@@ -1,4 +1,4 @@
-//! Whether a function lets `EventBridge` invoke it for a rule.
+//! Whether a function lets EventBridge invoke it for a rule.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ pub fn policy_statements(answer: &Value) -> Vec<Value> {
     }
 }
 
-/// Whether `EventBridge` may invoke the function on behalf of this rule.
+/// Whether EventBridge may invoke the function on behalf of this rule.
 pub fn allows_rule(statements: &[Value], rule_arn: &str) -> bool {
     statements.iter().any(|statement| {
         let principal = &statement["Principal"];

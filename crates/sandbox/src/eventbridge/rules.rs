@@ -1,4 +1,4 @@
-//! The rules of `EventBridge`, as moto keeps them, with their targets.
+//! The rules of EventBridge, as moto keeps them, with their targets.
 
 use std::{
     sync::Arc,

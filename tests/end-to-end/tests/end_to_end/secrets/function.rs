@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sandbox::function_process::{FunctionProcess, Program};
+use sandbox::lambda::process::{FunctionProcess, Program};
 use serde_json::Value;
 use callback_aws::testing::aws_server::{AwsServer, Reply};
 use sandbox_client::{REGION, unique_number};
