@@ -1,4 +1,4 @@
-//! What a runbook reaches of the account that it runs in.
+//! The account that a runbook runs in, as far as it can reach it.
 
 use std::sync::Arc;
 

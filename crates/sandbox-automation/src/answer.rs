@@ -1,5 +1,5 @@
-//! Executions as `GetAutomationExecution` answers them. Parameters and inputs are shown, as AWS
-//! does: whoever may read an execution may read its task token.
+//! Executions as `GetAutomationExecution` answers them. As in AWS, parameters and inputs are shown:
+//! whoever may read an execution may read its task token.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 //! of schema 0.3 whose steps call AWS.
 //!
 //! `runbook` reads and checks a document. `run` goes through its steps and reaches the rest of the
-//! account only through [`Account`]. `execution` keeps what happened, and `answer` tells it.
+//! account only through [`Account`]. `execution` keeps what happened; `answer` shows it.
 //!
 //! It covers runbooks that start something and end: the actions `aws:executeAwsApi`, `aws:branch`
 //! (with `StringEquals`) and `aws:sleep`, with `onFailure`, `nextStep`, `isEnd`, `isCritical`,
@@ -159,7 +159,7 @@ impl Automation {
     }
 }
 
-/// Answers a request that was made before, under the same client token.
+/// Answers a repeated request, which has the same client token.
 fn same_execution(earlier: &Execution, now: &Execution) -> Result<Value, ApiError> {
     if earlier.is_same_request(now) {
         return Ok(json!({ "AutomationExecutionId": earlier.id }));

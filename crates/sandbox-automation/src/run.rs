@@ -1,4 +1,4 @@
-//! Goes through the steps of a runbook, from the first one to where they lead.
+//! Runs the steps of a runbook, from the first one to where they lead.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ struct Done {
     next: Option<String>,
 }
 
-/// A run of a runbook, and what it has come to so far.
+/// A run of a runbook, with its values and its failure so far.
 pub(crate) struct Run {
     shared: Arc<Shared>,
     account: Arc<dyn Account>,

@@ -1,4 +1,4 @@
-//! Automation as its callers see it, in an account that is only played.
+//! Automation as its callers see it, in an account that is a fake.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,7 +23,7 @@ impl Documents for TestDocuments {
     }
 }
 
-/// An account that notes what it is asked for, and answers what the test has laid down for it.
+/// An account that records calls, and gives the answers that the test has prepared.
 #[derive(Default)]
 struct TestAccount {
     calls: Mutex<Vec<(String, Value)>>,

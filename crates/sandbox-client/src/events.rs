@@ -1,4 +1,4 @@
-//! Events, the relay that they are for, and the queue of those that nobody could handle.
+//! Events, the relay that handles them, and the queue of those that failed.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ impl Invoked {
     /// The relay's word for what became of the command.
     pub fn outcome(&self) -> &str {
         let word = if self.failed { &self.payload["errorType"] } else { &self.payload["Outcome"] };
-        word.as_str().unwrap_or_else(|| panic!("{self:?} tells no outcome"))
+        word.as_str().unwrap_or_else(|| panic!("expected an outcome, got {self:?}"))
     }
 }
 

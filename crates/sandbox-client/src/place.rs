@@ -1,4 +1,4 @@
-//! Where and what everything in the sandbox is: its region, its account, and names used once.
+//! The region and the account of everything in the sandbox, and numbers for names used once.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

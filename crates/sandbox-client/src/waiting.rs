@@ -1,4 +1,4 @@
-//! Waiting, without a guess at how long.
+//! Waiting for something to happen, instead of for a time.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 const WAIT_MAX: Duration = Duration::from_secs(75);
 const WAIT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks again and again, until there is an answer.
+/// Asks repeatedly until there is an answer.
 ///
 /// # Panics
 ///
-/// When there is none within a bound that only a fault passes, or a machine that is much too busy.
+/// If there is none within a bound that only a fault, or a machine that is much too busy, exceeds.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + WAIT_MAX;
     loop {

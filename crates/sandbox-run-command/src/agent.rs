@@ -1,4 +1,4 @@
-//! The agent of a node: runs the steps of a document one after the other and tells how each went.
+//! The agent of a node: runs the steps of a document in order and reports the result of each.
 
 mod script;
 
@@ -225,7 +225,7 @@ impl Agent {
     }
 }
 
-/// What reads a script.
+/// The interpreter of a script.
 #[derive(Debug, Clone, Copy)]
 enum Shell {
     Sh,
@@ -233,7 +233,7 @@ enum Shell {
 }
 
 impl Shell {
-    /// A script that begins with `#!` says itself who reads it.
+    /// A script that begins with `#!` names its interpreter.
     fn command_line(self, text: &str, file: &str) -> Vec<String> {
         let first_line = text.lines().next().unwrap_or_default();
         let interpreter: Vec<&str> = match (self, first_line.strip_prefix("#!")) {
@@ -353,13 +353,13 @@ fn script_text(run_command: &Value) -> String {
 
 /// The parameters of a nested document: a map, or a text that holds one as JSON.
 fn nested_parameters(written: &Value) -> Result<Given, String> {
-    let wanted = "documentParameters of aws:runDocument: expected a JSON object";
+    let reason = "documentParameters of aws:runDocument: expected a JSON object";
     let parameters: Map<String, Value> = match written {
         Value::Null => Map::new(),
         Value::String(text) if text.trim().is_empty() => Map::new(),
-        Value::String(text) => serde_json::from_str(text).map_err(|_| wanted)?,
+        Value::String(text) => serde_json::from_str(text).map_err(|_| reason)?,
         Value::Object(parameters) => parameters.clone(),
-        Value::Array(_) | Value::Bool(_) | Value::Number(_) => return Err(wanted.to_owned()),
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) => return Err(reason.to_owned()),
     };
     let texts = |value: Value| match value {
         Value::Array(items) => items.iter().map(|item| as_text(item).into_owned()).collect(),

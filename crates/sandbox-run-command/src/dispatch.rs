@@ -1,5 +1,5 @@
-//! Carries a command to its nodes: a few at a time, no further after too many errors, and not at
-//! all once its time to begin has passed.
+//! Carries a command to its nodes: a few at a time, to no more of them after too many errors, and to
+//! none after its time to begin has passed.
 
 use std::{pin::pin, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! `ListCommands` and `ListCommandInvocations`: newest first, filtered, page by page, as the state
-//! was a moment ago.
+//! `ListCommands` and `ListCommandInvocations`: newest first, filtered, in pages, as late as reads
+//! are.
 
 use serde::Serialize;
 use tokio::time::Instant;

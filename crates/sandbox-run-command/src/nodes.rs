@@ -1,4 +1,4 @@
-//! Managed nodes: directories with an id, a name, tags, and a way in which the agent behaves.
+//! Managed nodes: directories with an id, a name, tags, and a behaviour of their agent.
 
 mod target;
 
@@ -33,7 +33,7 @@ pub enum Platform {
     /// Runs shell scripts.
     #[default]
     Linux,
-    /// Runs none of the shell scripts, so that mixed fleets can be tried.
+    /// Runs no shell scripts, so that mixed fleets can be tried.
     Windows,
 }
 

@@ -124,20 +124,20 @@ impl SendCommand {
         self.check_nodes()?;
         if !TIMEOUT_SECONDS.contains(&self.timeout_seconds()) {
             let (min, max) = (TIMEOUT_SECONDS.start(), TIMEOUT_SECONDS.end());
-            let wanted = format!("Member must have value between {min} and {max}");
-            return Err(ApiError::validation("timeoutSeconds", &wanted));
+            let constraint = format!("Member must have value between {min} and {max}");
+            return Err(ApiError::validation("timeoutSeconds", &constraint));
         }
         if self.comment.chars().count() > COMMENT_CHARS_MAX {
-            let wanted = "Member must have length less than or equal to 100";
-            return Err(ApiError::validation("comment", wanted));
+            let constraint = "Member must have length less than or equal to 100";
+            return Err(ApiError::validation("comment", constraint));
         }
         if self.concurrency().is_none_or(Limit::is_zero) {
-            let wanted = "Member must be a number or a percentage from 1, such as 10 or 10%";
-            return Err(ApiError::validation("maxConcurrency", wanted));
+            let constraint = "Member must be a number or a percentage from 1, such as 10 or 10%";
+            return Err(ApiError::validation("maxConcurrency", constraint));
         }
         if self.errors().is_none() {
-            let wanted = "Member must be a number or a percentage from 0, such as 10 or 10%";
-            return Err(ApiError::validation("maxErrors", wanted));
+            let constraint = "Member must be a number or a percentage from 0, such as 10 or 10%";
+            return Err(ApiError::validation("maxErrors", constraint));
         }
         Ok(())
     }
@@ -145,12 +145,12 @@ impl SendCommand {
     fn check_nodes(&self) -> Result<(), ApiError> {
         match (self.instance_ids.is_empty(), self.targets.is_empty()) {
             (true, true) => {
-                let wanted = "Member must not be empty when there are no targets";
-                return Err(ApiError::validation("instanceIds", wanted));
+                let constraint = "Member must not be empty when there are no targets";
+                return Err(ApiError::validation("instanceIds", constraint));
             }
             (false, false) => {
-                let wanted = "Member must be empty when there are instance ids";
-                return Err(ApiError::validation("targets", wanted));
+                let constraint = "Member must be empty when there are instance ids";
+                return Err(ApiError::validation("targets", constraint));
             }
             (true, false) | (false, true) => {}
         }
@@ -187,13 +187,13 @@ impl SendCommand {
 /// Checks number, form and uniqueness of the instance ids of a request.
 pub(crate) fn check_instance_ids(ids: &[String]) -> Result<(), ApiError> {
     if ids.len() > INSTANCE_IDS_MAX {
-        let wanted = "Member must have length less than or equal to 50";
-        return Err(ApiError::validation("instanceIds", wanted));
+        let constraint = "Member must have length less than or equal to 50";
+        return Err(ApiError::validation("instanceIds", constraint));
     }
     for (index, id) in ids.iter().enumerate() {
         if !is_instance_id(id) {
-            let wanted = r"Member must satisfy regular expression pattern: (^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)";
-            return Err(ApiError::validation("instanceIds", wanted));
+            let constraint = r"Member must satisfy regular expression pattern: (^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)";
+            return Err(ApiError::validation("instanceIds", constraint));
         }
         if ids[..index].contains(id) {
             let message = format!("Instance {id} is given more than once");
@@ -205,18 +205,18 @@ pub(crate) fn check_instance_ids(ids: &[String]) -> Result<(), ApiError> {
 
 fn check_targets(targets: &[Target]) -> Result<(), ApiError> {
     if targets.len() > TARGETS_MAX {
-        let wanted = "Member must have length less than or equal to 5";
-        return Err(ApiError::validation("targets", wanted));
+        let constraint = "Member must have length less than or equal to 5";
+        return Err(ApiError::validation("targets", constraint));
     }
     for Target { key, values } in targets {
         if values.is_empty() || values.len() > TARGET_VALUES_MAX {
-            let wanted = "Member must have length from 1 to 50";
-            return Err(ApiError::validation("targets.values", wanted));
+            let constraint = "Member must have length from 1 to 50";
+            return Err(ApiError::validation("targets.values", constraint));
         }
         let known = ["instanceids", "tag-key"].contains(&key.to_ascii_lowercase().as_str());
         if !known && key.strip_prefix("tag:").is_none_or(str::is_empty) {
-            let wanted = format!("Key {key:?} is not tag:<name>, tag-key or InstanceIds");
-            return Err(ApiError::validation("targets.key", &wanted));
+            let constraint = format!("Key {key:?} is not tag:<name>, tag-key or InstanceIds");
+            return Err(ApiError::validation("targets.key", &constraint));
         }
     }
     Ok(())
@@ -250,8 +250,8 @@ impl List {
     /// `InvalidFilterKey`, or `ValidationException` for a value that its key does not take.
     pub(crate) fn filter(&self) -> Result<Filter, ApiError> {
         if self.filters.len() > FILTERS_MAX {
-            let wanted = "Member must have length less than or equal to 5";
-            return Err(ApiError::validation("filters", wanted));
+            let constraint = "Member must have length less than or equal to 5";
+            return Err(ApiError::validation("filters", constraint));
         }
         let mut filter = Filter::default();
         for CommandFilter { key, value } in &self.filters {
@@ -276,8 +276,8 @@ impl List {
 
 fn parse_time(value: &str) -> Result<Timestamp, ApiError> {
     value.parse().map_err(|_| {
-        let wanted = format!("{value:?} is not a time such as 2026-11-22T10:00:00Z");
-        ApiError::validation("filters.value", &wanted)
+        let constraint = format!("{value:?} is not a time such as 2026-11-22T10:00:00Z");
+        ApiError::validation("filters.value", &constraint)
     })
 }
 
@@ -286,8 +286,8 @@ fn parse_stage(value: &str) -> Result<bool, ApiError> {
         "Executing" => Ok(true),
         "Complete" => Ok(false),
         _ => {
-            let wanted = format!("ExecutionStage {value:?} is not Executing or Complete");
-            Err(ApiError::validation("filters.value", &wanted))
+            let constraint = format!("ExecutionStage {value:?} is not Executing or Complete");
+            Err(ApiError::validation("filters.value", &constraint))
         }
     }
 }
@@ -323,10 +323,10 @@ impl DescribeInstances {
 fn page(max_results: Option<usize>, min: usize) -> Result<usize, ApiError> {
     match max_results {
         None => Ok(PAGE_MAX),
-        Some(wanted) if (min..=PAGE_MAX).contains(&wanted) => Ok(wanted),
+        Some(results) if (min..=PAGE_MAX).contains(&results) => Ok(results),
         Some(_) => {
-            let wanted = format!("Member must have value between {min} and {PAGE_MAX}");
-            Err(ApiError::validation("maxResults", &wanted))
+            let constraint = format!("Member must have value between {min} and {PAGE_MAX}");
+            Err(ApiError::validation("maxResults", &constraint))
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A small client for the AWS APIs that the sandbox itself calls: of moto behind the gateway, and
-//! of the gateway from the demo. Requests are signed in shape only; nobody here checks signatures.
+//! A small client for the AWS APIs that the sandbox itself calls: moto behind the gateway, and the
+//! gateway for runbooks and the demo. Requests are signed in shape only: nobody checks signatures.
 
 use std::{sync::Arc, time::Duration};
 
@@ -68,7 +68,7 @@ pub enum CallError {
     Malformed {
         /// What was called.
         operation: String,
-        /// What was looked for.
+        /// What was expected.
         expected: &'static str,
     },
 }
@@ -106,7 +106,7 @@ pub struct Client {
     session_token: Option<Arc<str>>,
 }
 
-/// The header that opens the door of moto, and its secret.
+/// The header with the secret that moto expects.
 const DOOR_HEADER: HeaderName = HeaderName::from_static("x-sandbox-secret");
 
 impl Client {
@@ -119,7 +119,7 @@ impl Client {
         Client::with_headers(base, region, credentials, HeaderMap::new())
     }
 
-    /// A client of moto, which lets in who knows this secret.
+    /// A client of moto, which expects this secret.
     pub fn of_moto(
         base: &str,
         region: &str,
@@ -127,7 +127,7 @@ impl Client {
         secret: &str,
     ) -> Result<Client, reqwest::Error> {
         let mut headers = HeaderMap::new();
-        // A secret that is no header value is one that nobody has made here.
+        // Every secret that is made here is a valid header value.
         headers.extend(HeaderValue::from_str(secret).ok().map(|secret| (DOOR_HEADER, secret)));
         Client::with_headers(base, region, credentials, headers)
     }

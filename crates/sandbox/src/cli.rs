@@ -90,7 +90,7 @@ pub struct Options {
     faults: Faults,
 }
 
-/// How often what goes wrong. Each is a probability from 0 to 1; without a value, 0.3.
+/// The rate of each fault: a probability from 0 to 1; without a value, 0.3.
 #[derive(Debug, Clone, Copy, Args)]
 struct Faults {
     /// Events that are lost.

@@ -1,5 +1,5 @@
-//! `sandbox demo`: commands through state machines, and what comes of them, at a glance: four that
-//! end by themselves, one whose event is lost, and one whose execution is stopped.
+//! `sandbox demo`: six scripts through state machines, with their results at a glance: four that end
+//! by themselves, one whose event is lost, and one whose execution is stopped.
 
 mod case;
 
@@ -175,12 +175,12 @@ async fn stopped_execution(client: &Client, sandbox: &Sandbox) -> Result<bool, B
         None => println!("   process    still there: {}", process.display()),
     }
     let is_right = ended.status == "ABORTED" && gone.is_some() && cancelled.is_some();
-    let wanted = "expected: ABORTED, command Cancelled, process gone";
-    println!("   {}\n", if is_right { "✓          as expected" } else { wanted });
+    let expected = "expected: ABORTED, command Cancelled, process gone";
+    println!("   {}\n", if is_right { "✓          as expected" } else { expected });
     Ok(is_right)
 }
 
-/// Where the process with the id in this file shows, once the file is there.
+/// Where the process with the id in this file is listed, once the file exists.
 fn process(pid_file: &Path) -> Option<PathBuf> {
     let pid: u32 = fs::read_to_string(pid_file).ok()?.trim().parse().ok()?;
     Some(PathBuf::from(format!("/proc/{pid}")))
@@ -197,7 +197,7 @@ async fn command_status(client: &Client, command: &str) -> Result<String, Box<dy
     Ok(answer["Commands"][0]["Status"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Asks again and again until there is an answer, or the time is up.
+/// Asks repeatedly until there is an answer, or the time is up.
 async fn within<T>(time: Duration, ask: impl AsyncFn() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + time;
     loop {

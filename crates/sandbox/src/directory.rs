@@ -40,7 +40,7 @@ pub enum DirectoryError {
     },
 }
 
-/// Makes the directory, which is nobody's but its owner's: scripts and programs are run from it.
+/// Makes the directory for its owner alone: scripts and programs are run from it.
 pub fn prepare(given: Option<&Path>, mark: &str) -> Result<PathBuf, DirectoryError> {
     let temporary = temporary_directory(mark);
     let path = given.unwrap_or(&temporary);
@@ -56,12 +56,11 @@ pub fn prepare(given: Option<&Path>, mark: &str) -> Result<PathBuf, DirectoryErr
     for part in ["logs", "nodes", "functions", "moto"] {
         fs::create_dir_all(path.join(part)).map_err(failed)?;
     }
-    // Functions and scripts start elsewhere, so relative paths would lead them astray.
+    // Functions and scripts start in other directories, where a relative path means another place.
     path.canonicalize().map_err(failed)
 }
 
-/// Closes a directory that was there already to everybody else, if nobody else can have put
-/// something into it.
+/// Closes an existing directory to everybody else, if nobody else can have put anything into it.
 fn close(path: &Path) -> Result<(), DirectoryError> {
     let failed = |source| DirectoryError::Prepare { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! The one way in which the sandbox tells an error.
+//! The one way in which the sandbox writes an error.
 
 use std::error::Error;
 

@@ -1,8 +1,8 @@
 //! The gate: who may reach the endpoint at all.
 //!
-//! Whoever sends a command here runs a script as the owner of the sandbox. So nobody is let in but
-//! programs that were given the access key id of this run. A page in the owner's browser never is:
-//! browsers tell where a request comes from, and a name that was made to lead here is not ours.
+//! Whoever sends a command here runs a script as the owner of the sandbox. So only programs that
+//! know the access key id of this run are let in. A page in the owner's browser never is: browsers
+//! say where a request comes from, and a rebound host name is not one of ours.
 
 use std::{collections::HashSet, sync::Mutex};
 
@@ -23,7 +23,7 @@ pub struct Gate {
     hosts: [String; 2],
     access_key_id: String,
     roles: Option<Roles>,
-    /// The keys that somebody who was let in has got for a role.
+    /// The keys that were issued for a role to somebody who was let in.
     admitted: Mutex<HashSet<String>>,
 }
 

@@ -1,9 +1,9 @@
-//! The endpoint: takes every request, and gives it to whoever answers it.
+//! The endpoint: takes every request and routes it to the part that answers it.
 //!
-//! Who is let in is decided by the [`gate`](crate::gate), before anything else. Run Command,
-//! Automation, `PutEvents` and Lambda's `Invoke` are the sandbox's own; everything else is passed on
-//! to moto as it came. Each call is noted in `logs/calls.log`: service, operation, caller, status,
-//! and for one under a role, that role and what it was refused with.
+//! The [`gate`](crate::gate) decides first who is let in. The sandbox itself answers Run Command,
+//! Automation, `PutEvents` and Lambda's `Invoke`; it passes everything else to moto unchanged. Each
+//! call is a line in `logs/calls.log`: service, operation, caller and status. A call under a role
+//! also has that role, and the error if it was refused.
 
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +37,7 @@ use crate::{
 /// A deployment package may have 250 MB.
 const BODY_BYTES_MAX: usize = 260 * 1024 * 1024;
 
-/// What the endpoint leads to.
+/// The parts that answer requests.
 pub struct Gateway {
     /// Who is let in.
     pub gate: Gate,
@@ -99,7 +99,8 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 }
 
 impl Gateway {
-    /// Why the policies of the caller's role do not allow this call. Who has no role may do all.
+    /// Why the policies of the caller's role do not allow this call. A caller without a role may do
+    /// everything.
     async fn refusal(
         &self,
         caller: Option<&Caller>,
@@ -134,7 +135,7 @@ impl Gateway {
         answer
     }
 
-    /// Lets in whoever has got credentials of a role.
+    /// Lets in the holder of credentials that were issued for a role.
     async fn admit_role(&self, answer: Response) -> Response {
         let (parts, body) = answer.into_parts();
         // It was taken from moto whole.
@@ -189,7 +190,7 @@ impl Gateway {
     }
 }
 
-/// The answer to who is not let in, in a form that clients of either protocol can read.
+/// The answer to a request that is not let in, which clients of either protocol can read.
 fn kept_out(parts: &Parts, reason: &str) -> Response {
     const CODE: &str = "AccessDeniedException";
     let path = parts.uri.path();

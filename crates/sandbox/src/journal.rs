@@ -24,8 +24,8 @@ impl Journal {
         Ok(Journal { file: Mutex::new(file) })
     }
 
-    /// Appends a line of these fields, after the time. A line that cannot be written is given up:
-    /// the sandbox works on a full disk as long as it can.
+    /// Appends a line of these fields, after the time. A line that cannot be written is dropped:
+    /// the sandbox goes on working on a full disk.
     pub fn record<const N: usize>(&self, fields: [(&str, Value); N]) {
         let mut line = Map::new();
         line.insert("time".to_owned(), Timestamp::now().to_string().into());

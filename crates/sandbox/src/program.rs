@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use crate::{error_chain::error_chain, printable::printable};
 
-/// Runs a command of the program to its end, and tells its error on stderr.
+/// Runs a command of the program to its end, and prints its error to stderr.
 pub fn run(command: impl Future<Output = Result<ExitCode, Box<dyn Error>>>) -> ExitCode {
     let runtime = Runtime::new().expect("the operating system gives threads");
     runtime.block_on(command).unwrap_or_else(|error| {

@@ -1,4 +1,4 @@
-//! The sandbox as a whole: puts the parts together, starts and stops them.
+//! The sandbox as a whole: puts the parts together, starts them and stops them.
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +39,7 @@ use crate::{
 /// Each node has this tag, and this is its value.
 pub const NODE_TAG: (&str, &str) = ("Role", "web");
 
-/// What a sandbox is asked for.
+/// How to start a sandbox.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The port of the endpoint, on 127.0.0.1; 0 takes a free one.
@@ -79,7 +79,7 @@ impl Settings {
     }
 }
 
-/// Why the sandbox does not run.
+/// Why the sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Its directory cannot be used.
@@ -93,7 +93,7 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// It does not know where its own program is, beside which the functions are built.
+    /// It does not know where its own program is, and the functions with it.
     #[error("finding this program (--functions names the functions' directory)")]
     Program(#[source] io::Error),
     /// The HTTP client could not be made.
@@ -188,7 +188,7 @@ impl Sandbox {
         if let Some(every) = settings.schedule_every {
             stack::set_sweep_interval(&client, every.as_secs()).await?;
         }
-        // Not before, so that no rule of the stack is missed by an early look at the rules.
+        // Not earlier, so that no early look at the rules misses those of the stack.
         let gate = Gate::new(port, &credentials.access_key_id, parts.roles.clone());
         let tasks = parts.serve(listener, gate, client, settings);
         let region = settings.region.clone();
@@ -346,7 +346,7 @@ impl Parts {
         })
     }
 
-    /// Begins to answer, to deliver and to fire schedules.
+    /// Starts to answer requests, to deliver events and to fire schedules.
     fn serve(
         self,
         listener: TcpListener,

@@ -20,7 +20,7 @@ use crate::{
     stop::StopSignal,
 };
 
-/// What `up` is asked for.
+/// How to run `up`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The sandbox to start.

@@ -1,4 +1,4 @@
-//! One script as a real process: its own process group, its output as it comes, its end.
+//! One script as a real process, with a process group of its own.
 
 use std::{
     io,
@@ -163,12 +163,12 @@ impl ProcessGroup {
     fn signal(&self, signal: Signal) {
         if let Some(id) = self.id {
             // The id stays taken as long as anybody is in the group, with its leader or without.
-            // It fails when nobody is left in the group, which is what is wanted.
+            // It fails when the group is empty, which is fine.
             let _ = kill_process_group(id, signal);
         }
     }
 
-    /// Lets what is left of the group live.
+    /// Lets the rest of the group live.
     fn release(mut self) {
         self.id = None;
     }

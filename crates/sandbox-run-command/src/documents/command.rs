@@ -138,7 +138,7 @@ impl CommandDocument {
     ///
     /// # Errors
     ///
-    /// `InvalidDocument`, if there is none of this name, or it is no Command document.
+    /// `InvalidDocument`, if no document has this name, or it is not a Command document.
     pub(crate) async fn find(
         documents: &dyn Documents,
         reference: &str,

@@ -1,4 +1,4 @@
-//! Puts the values of parameters in the place of `{{ name }}` in a document's inputs.
+//! Replaces `{{ name }}` in a document's inputs by the values of parameters.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

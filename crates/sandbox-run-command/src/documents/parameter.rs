@@ -1,4 +1,4 @@
-//! The parameters that a document declares, and what it takes for them.
+//! The parameters that a document declares, and the values that it accepts for them.
 
 use std::collections::BTreeMap;
 
@@ -153,7 +153,7 @@ pub fn bind(
     for (name, parameter) in declared {
         let value = match (given.get(name), &parameter.declaration.default) {
             (Some(texts), _) => {
-                parameter.value(texts).map_err(|wanted| invalid(document, name, &wanted))?
+                parameter.value(texts).map_err(|reason| invalid(document, name, &reason))?
             }
             (None, Some(default)) => default.clone(),
             (None, None) => return Err(invalid(document, name, "required, but missing")),

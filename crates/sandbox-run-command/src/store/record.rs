@@ -1,4 +1,4 @@
-//! What is known of a command, of its invocations, and of their steps.
+//! The state of a command, of its invocations, and of their steps.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(crate) struct CommandRecord {
     /// The document's name without an ARN around it.
     pub(crate) document_name: String,
     pub(crate) requested: Timestamp,
-    /// When it is given up where it has not begun.
+    /// After this time, it no longer starts on any node.
     pub(crate) expires: Timestamp,
     pub(crate) state: Timeline<CommandState>,
     pub(crate) invocations: Vec<InvocationRecord>,

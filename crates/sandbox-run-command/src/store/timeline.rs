@@ -1,4 +1,4 @@
-//! A value and what it was a moment ago, so that reads can be as late as those of the real API.
+//! A value with its recent past, so that reads can be as late as those of the real API.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -18,7 +18,7 @@ impl<T> Timeline<T> {
         Timeline { changes: VecDeque::from([(now, value)]), kept }
     }
 
-    /// Changes the value, and forgets what no read can ask for any more.
+    /// Changes the value, and drops what no read can ask for any more.
     pub(crate) fn push(&mut self, now: Instant, value: T) {
         self.changes.push_back((now, value));
         while self.changes.get(1).is_some_and(|(since, _)| *since + self.kept <= now) {

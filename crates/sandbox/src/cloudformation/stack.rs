@@ -55,7 +55,7 @@ pub enum StackError {
         source: roxmltree::Error,
     },
     /// The template does not declare a parameter that was given.
-    #[error("--parameter {name}: expected one of {}, got {name}", declared.join(", "))]
+    #[error("--parameter: expected one of {}, got {name}", declared.join(", "))]
     UnknownParameter {
         /// The parameter.
         name: String,
@@ -220,7 +220,7 @@ mod tests {
         };
         assert!(check("LogLevel").is_ok());
         let error = check("Loglevel").unwrap_err().to_string();
-        assert_eq!(error, "--parameter Loglevel: expected one of LogLevel, Extra, got Loglevel");
+        assert_eq!(error, "--parameter: expected one of LogLevel, Extra, got Loglevel");
         // The sandbox sets it.
         assert!(check("CodeBucket").is_err());
     }

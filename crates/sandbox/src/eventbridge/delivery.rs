@@ -1,8 +1,8 @@
 //! Delivers events to the targets of the rules that match them: functions (by way of Lambda's queue,
 //! [`crate::lambda::queue`]) and queues.
 //!
-//! On the way, events are lost, doubled, delayed and reordered as [`crate::faults`] says.
-//! `logs/delivery.log` tells what became of each, by ids and names; never what is in it.
+//! On the way, events are lost, duplicated, delayed and reordered as [`crate::faults`] says.
+//! `logs/delivery.log` has a line for each outcome, with ids and names and never an event's content.
 
 use std::sync::{Arc, Mutex};
 
@@ -47,7 +47,7 @@ impl Delivery {
         Delivery { rules, moto, invocations, journal, faults }
     }
 
-    /// Delivers what comes, until nothing can come any more.
+    /// Delivers events until there can be no more.
     pub async fn run(self, mut events: mpsc::UnboundedReceiver<Value>) {
         while let Some(event) = events.recv().await {
             let copies = self.faults.locked().next_event();
@@ -97,7 +97,7 @@ impl Delivery {
         }
     }
 
-    /// What became of it, for the log.
+    /// Returns the outcome, for the log.
     async fn deliver_to(&self, rule: &Rule, target: &Target, event: &Value) -> String {
         let payload = match &target.input {
             Some(input) => input.clone(),

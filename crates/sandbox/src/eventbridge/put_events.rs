@@ -1,4 +1,4 @@
-//! `PutEvents`.
+//! `PutEvents`, the way of other programs to the event bus.
 
 use sandbox_run_command::api::{self, ApiError};
 use serde::Deserialize;

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::aws::{CallError, Client, EVENTS};
 
-/// How long the rules are taken as read.
+/// How long the rules are used without reading them again.
 const FRESH: Duration = Duration::from_secs(1);
 /// Pages of rules, and of targets of a rule: more than a stack may have.
 const PAGES_MAX: usize = 20;
@@ -35,7 +35,7 @@ pub struct Rule {
 pub struct Target {
     /// The ARN of a function or a queue.
     pub arn: String,
-    /// What it is given instead of the event.
+    /// What it gets instead of the event.
     pub input: Option<String>,
     /// The ARN of the queue for what could not be delivered.
     pub dead_letter_queue: Option<String>,
@@ -71,7 +71,7 @@ impl Rules {
         Ok(rules)
     }
 
-    /// Whether the rule's pattern matches the event, by the word of the API's `TestEventPattern`.
+    /// Whether the rule's pattern matches the event. The API's `TestEventPattern` decides.
     pub async fn matches(&self, rule: &Rule, event: &Value) -> Result<bool, CallError> {
         let Some(pattern) = &rule.pattern else {
             return Ok(false);

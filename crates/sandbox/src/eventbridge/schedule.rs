@@ -24,7 +24,7 @@ pub async fn run(
     let mut ticks = interval(TICK);
     loop {
         ticks.tick().await;
-        // A rule that cannot be read now is read at the next tick.
+        // If the rules cannot be read, the next tick reads them.
         let Ok(rules) = rules.enabled().await else {
             continue;
         };
@@ -45,7 +45,7 @@ pub async fn run(
             };
             let next = due.entry(rule.arn.clone()).or_insert(now + period);
             if *next <= now {
-                // Without drift; what was missed meanwhile is not made up for.
+                // Without drift; missed times are skipped.
                 *next = (*next + period).max(now);
                 let resources = [rule.arn.clone()];
                 let event = event("aws.events", "Scheduled Event", &region, &resources, &json!({}));

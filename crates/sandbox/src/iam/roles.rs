@@ -1,11 +1,11 @@
 //! Roles: whose credentials a call was made with, and whether the policies of its role allow it.
 //!
-//! With `--enforce-policies`, functions and runbooks call under their own roles, as in AWS, and
-//! moto's policy engine is asked about each of these calls before anybody answers it, be it the
-//! sandbox or moto. Everybody else is let through: who deploys and tests has no role.
+//! With `--enforce-policies`, functions and runbooks call under their own roles, as in AWS. The
+//! sandbox asks moto's policy engine about each of these calls before it is answered. All other
+//! callers are allowed everything: deployments and tests have no role.
 //!
-//! What is checked is the signature, the action and the resources of identity policies. Trust
-//! policies, conditions, permission boundaries and policies of resources are not.
+//! Checked are the signature, the action and the resources of identity policies; not trust policies,
+//! conditions, permission boundaries and policies of resources.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use crate::{
     error_chain::error_chain,
 };
 
-/// What works under a role.
+/// What calls under a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
     /// A function.
@@ -35,7 +35,7 @@ pub enum Holder {
     Runbook,
 }
 
-/// Whom credentials were issued to.
+/// The holder of credentials that were issued for a role.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// What it is.
@@ -51,7 +51,7 @@ pub struct Roles {
     issued: Arc<Mutex<HashMap<String, Caller>>>,
 }
 
-/// The policy engine's word.
+/// The policy engine's decision.
 #[derive(Debug, Deserialize)]
 struct Decision {
     allowed: bool,
@@ -67,7 +67,7 @@ impl Roles {
         Roles { moto, issued: Arc::default() }
     }
 
-    /// Gives credentials of a role to one that works under it.
+    /// Issues credentials of a role.
     pub async fn assume(
         &self,
         role_arn: &str,
@@ -90,7 +90,7 @@ impl Roles {
         Ok(credentials)
     }
 
-    /// Who makes this call, if it is one that works under a role.
+    /// The holder of this key, if it was issued for a role.
     pub fn caller(&self, access_key_id: &str) -> Option<Caller> {
         let issued = self.issued.locked();
         issued.get(access_key_id).cloned()
@@ -131,7 +131,7 @@ impl Roles {
         })
     }
 
-    /// Asks the launcher of moto, which has a door to the policy engine.
+    /// Asks moto's policy engine through its launcher.
     async fn ask(&self, question: &Value) -> Result<Decision, String> {
         let url = format!("{}/moto-api/authorize", self.moto.base());
         let request = self.moto.http().post(url).json(question);

@@ -1,9 +1,9 @@
-//! Lambda: runs the functions that moto's control plane knows, as processes.
+//! Runs the functions that moto's control plane knows, as processes.
 //!
-//! Code and configuration are read before an invocation (at most once a second), so that an update
-//! takes effect like on Lambda: new processes start from the new code, and those of the old one end
-//! when they are done. A function has as many processes as it has invocations at once, up to its
-//! reserved concurrency.
+//! Code and configuration are read before an invocation, at most once a second. So an update takes
+//! effect as on Lambda: new processes start from the new code, and old ones end after their last
+//! invocation. A function has as many processes as invocations at once, up to its reserved
+//! concurrency.
 
 use std::{
     collections::HashMap,
@@ -32,10 +32,10 @@ use crate::{
 
 /// Without reserved concurrency, a function has at most this many processes.
 const PROCESSES_MAX: usize = 10;
-/// How long a function's code and configuration are taken as read.
+/// How long a function's code and configuration are used without reading them again.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What the functions run in.
+/// The surroundings of the functions.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The sandbox's directory.
@@ -64,7 +64,7 @@ pub enum Admission {
 pub struct Invocation {
     /// The request's id, which the function knows it by.
     pub request_id: String,
-    /// What came of it.
+    /// Its result.
     pub outcome: Outcome,
 }
 

@@ -1,7 +1,7 @@
-//! Whose process is at the other end of a connection from this machine.
+//! The process at the other end of a connection from this machine.
 //!
-//! Linux tells it: `/proc/net/tcp` has the inode of every socket, and `/proc/PID/fd` who holds it.
-//! Elsewhere nobody tells, and any process is taken for the right one.
+//! On Linux, `/proc/net/tcp` has the inode of every socket, and `/proc/PID/fd` shows its holder.
+//! Other systems do not say, and any process is accepted there.
 
 use std::{fs, net::SocketAddr};
 
@@ -15,9 +15,9 @@ const CONNECTIONS: &str = "/proc/net/tcp";
 pub enum Peer {
     /// The one with this inode.
     Socket(u64),
-    /// One that is not there any more.
+    /// One that no longer exists.
     Gone,
-    /// Nobody tells on this operating system.
+    /// This operating system does not say.
     Untold,
 }
 

@@ -1,10 +1,11 @@
-//! One process of a function, under an own implementation of the Lambda Runtime API (2018-06-01).
+//! One process of a function, under the sandbox's own Lambda Runtime API (2018-06-01).
 //!
 //! The function's program is started as Lambda starts it: unmodified, with the variables of its
 //! configuration and those that Lambda sets. It asks for its next invocation, answers it, and asks
 //! again. A process works on one invocation at a time.
 //!
-//! Only the function's own process group is answered: nobody else on this machine takes its events.
+//! Only the function's own process group is answered, so that no other process on this machine can
+//! take its events.
 
 use std::{
     fs::{File, OpenOptions},
@@ -61,7 +62,7 @@ pub struct Program {
     pub timeout: Duration,
 }
 
-/// What came of an invocation.
+/// The result of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The response, or the error as JSON.

@@ -1,5 +1,5 @@
-//! The queue of asynchronous invocations, as Lambda has it: an event is tried again when it fails,
-//! and in the end sent to the on-failure destination.
+//! The queue of asynchronous invocations, as Lambda has it: a failed event is retried, and finally
+//! sent to the on-failure destination.
 
 use std::{sync::Arc, time::Duration};
 
@@ -60,7 +60,7 @@ impl EventInvokeConfig {
     }
 }
 
-/// Why an event was given up.
+/// Why Lambda stopped trying an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Condition {
     RetriesExhausted,
@@ -76,7 +76,7 @@ impl Condition {
     }
 }
 
-/// An event that was given up.
+/// An event that Lambda stopped trying.
 struct Failure {
     request_id: String,
     condition: Condition,

@@ -1,5 +1,5 @@
-//! The requests of Lambda that the sandbox answers itself: `Invoke`, and where `GetFunction` says
-//! that the code is.
+//! The requests of Lambda that the sandbox answers itself: `Invoke`, and downloads of a function's
+//! code.
 
 use axum::{
     body::{Body, Bytes},

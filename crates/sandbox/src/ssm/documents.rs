@@ -1,4 +1,4 @@
-//! Documents are created in moto; Run Command reads them from there.
+//! Reads documents from moto, where users create them.
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sandbox_run_command::documents::{Document, Documents};

@@ -38,6 +38,6 @@ async fn a_parameter_reaches_the_template() {
 #[test]
 fn an_unknown_parameter_is_an_error_that_names_the_declared_ones() {
     let problem = Running::try_start(&["--parameter", "Greetings=hello"]).expect_err("an error");
-    let told = "sandbox: --parameter Greetings: expected one of Greeting, got Greetings";
+    let told = "sandbox: --parameter: expected one of Greeting, got Greetings";
     assert!(problem.contains(told), "{problem}");
 }
