@@ -296,7 +296,7 @@ fn refused(operation: &str, status: StatusCode, headers: &HeaderMap, body: &str)
 fn said_in_json(headers: &HeaderMap, body: &str) -> Option<(String, String)> {
     let body: Value = serde_json::from_str(body).ok()?;
     let header = headers.get("x-amzn-errortype").and_then(|code| code.to_str().ok());
-    let code = header.or_else(|| body["__type"].as_str())?;
+    let code = body["__type"].as_str().or(header)?;
     // Some services put the namespace of their shapes before the name, or more after it.
     let code = code.rsplit('#').next().unwrap_or(code).split(':').next().unwrap_or(code);
     let message = body["message"].as_str().or(body["Message"].as_str());

@@ -29,7 +29,7 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::stop::StopSignal;
+use crate::{error_chain::error_chain, stop::StopSignal};
 
 /// The variable that marks the processes of a sandbox.
 pub const MARK_VARIABLE: &str = "RUN_COMMAND_RELAY_SANDBOX";
@@ -142,7 +142,7 @@ fn signal(child: &Child, signal: Signal) {
 
 fn failed(result: &io::Result<()>) -> ExitCode {
     if let Err(error) = result {
-        eprintln!("sandbox: starting this program again: {error}");
+        eprintln!("sandbox: starting this program again: {}", error_chain(error));
     }
     ExitCode::FAILURE
 }

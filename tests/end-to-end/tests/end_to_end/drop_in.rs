@@ -14,7 +14,7 @@ use sandbox_client::{NODES, Sandbox, eventually, workspace};
 
 use crate::{borrowed, node};
 
-/// The node in the state machine of `tests/fixtures`.
+/// The node in the state machine of `tests/end-to-end/fixtures`.
 const NODE_OF_FIXTURE: &str = "i-1234567890abcdef0";
 
 /// A token that no task has, and long enough to be found in a log.
@@ -22,7 +22,7 @@ const TOKEN_OF_NOBODY: &str = "a-token-that-no-task-has-and-nobody-waits-for";
 
 /// The state machine that users have, with only the node changed.
 fn state_machine_of_users(node: &str) -> Value {
-    let path = workspace().join("tests/fixtures/drop-in.asl.json");
+    let path = workspace().join("tests/end-to-end/fixtures/drop-in.asl.json");
     let definition = fs::read_to_string(path).expect("the state machine that users have");
     assert_eq!(definition.matches(NODE_OF_FIXTURE).count(), 1);
     serde_json::from_str(&definition.replace(NODE_OF_FIXTURE, node)).expect("it is JSON")
