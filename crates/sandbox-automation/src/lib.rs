@@ -98,7 +98,7 @@ impl Automation {
 
         let answer = json!({ "AutomationExecutionId": id });
         let values = self.with_system_variables(values, &id);
-        tokio::spawn(Run::new(Arc::clone(&self.shared), account, id, runbook, values).to_its_end());
+        tokio::spawn(Run::new(Arc::clone(&self.shared), account, id, runbook, values).finish());
         Ok(answer)
     }
 

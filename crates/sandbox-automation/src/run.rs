@@ -52,7 +52,7 @@ impl Run {
     }
 
     /// Runs the execution to its end.
-    pub(crate) async fn to_its_end(mut self) {
+    pub(crate) async fn finish(mut self) {
         let runbook = Arc::clone(&self.runbook);
         let mut position = Some(0);
         for _ in 0..STEPS_RUN_MAX {
@@ -88,7 +88,7 @@ impl Run {
         };
         let next = match result {
             Ok(done) => self.succeed(position, properties, done),
-            Err(failure) => self.fail(position, properties, failure),
+            Err(failure) => self.fail(position, properties, &failure),
         };
         // After a success and after a failure, as AWS documents it.
         next.filter(|_| !properties.is_end)
@@ -112,12 +112,12 @@ impl Run {
         &mut self,
         position: usize,
         properties: &Properties,
-        failure: Failure,
+        failure: &Failure,
     ) -> Option<usize> {
-        self.update(|execution| execution.end_step(position, Err(&failure)));
+        self.update(|execution| execution.end_step(position, Err(failure)));
         if properties.is_critical || properties.on_failure == OnFailure::Abort {
             let message = format!("Step {} failed: {}", properties.name, failure.message);
-            self.failure.get_or_insert(Failure { message, ..failure });
+            self.failure.get_or_insert(Failure { message, status: failure.status });
         }
         match &properties.on_failure {
             OnFailure::Abort => None,

@@ -46,7 +46,7 @@ pub(crate) struct ListedCommand<'a> {
     targets: &'a [Target],
     requested_date_time: EpochSeconds,
     #[serde(flatten)]
-    status: Status,
+    status: StatusFields,
     output_s3_region: &'a str,
     output_s3_bucket_name: &'a str,
     output_s3_key_prefix: &'a str,
@@ -74,7 +74,7 @@ pub(crate) struct ListedInvocation<'a> {
     document_version: &'a str,
     requested_date_time: EpochSeconds,
     #[serde(flatten)]
-    status: Status,
+    status: StatusFields,
     trace_output: &'a str,
     standard_output_url: &'a str,
     standard_error_url: &'a str,
@@ -90,7 +90,7 @@ pub(crate) struct ListedInvocation<'a> {
 struct ListedStep<'a> {
     name: &'a str,
     #[serde(flatten)]
-    status: Status,
+    status: StatusFields,
     response_code: i32,
     response_start_date_time: EpochSeconds,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +118,7 @@ pub(crate) struct StepOfInvocation<'a> {
     execution_elapsed_time: String,
     execution_end_date_time: String,
     #[serde(flatten)]
-    status: Status,
+    status: StatusFields,
     standard_output_content: &'a str,
     standard_output_url: &'a str,
     standard_error_content: &'a str,
@@ -129,8 +129,8 @@ pub(crate) struct StepOfInvocation<'a> {
 /// The answer of `DescribeInstanceInformation`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Instances<'a> {
-    pub(crate) instance_information_list: Vec<Instance<'a>>,
+pub(crate) struct DescribedNodes<'a> {
+    pub(crate) instance_information_list: Vec<DescribedNode<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_token: Option<&'a str>,
 }
@@ -138,7 +138,7 @@ pub(crate) struct Instances<'a> {
 /// `InstanceInformation`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Instance<'a> {
+pub(crate) struct DescribedNode<'a> {
     instance_id: &'a str,
     ping_status: &'a str,
     last_ping_date_time: EpochSeconds,
@@ -157,7 +157,7 @@ pub(crate) struct Instance<'a> {
 /// `Status` and `StatusDetails`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Status {
+struct StatusFields {
     status: &'static str,
     status_details: &'static str,
 }
@@ -172,6 +172,7 @@ enum Sent<'a, T> {
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "the words of the API")]
 struct NotificationConfig {
     notification_arn: &'static str,
     notification_events: [&'static str; 0],
@@ -185,9 +186,9 @@ struct CloudWatchOutputConfig {
     cloud_watch_output_enabled: bool,
 }
 
-impl From<StatusDetails> for Status {
-    fn from(details: StatusDetails) -> Status {
-        Status { status: details.status(), status_details: details.as_str() }
+impl From<StatusDetails> for StatusFields {
+    fn from(details: StatusDetails) -> StatusFields {
+        StatusFields { status: details.status(), status_details: details.as_str() }
     }
 }
 
@@ -313,11 +314,11 @@ impl<'a> StepOfInvocation<'a> {
     }
 }
 
-impl<'a> Instance<'a> {
+impl<'a> DescribedNode<'a> {
     /// The node as it is now.
-    pub(crate) fn of(node: &'a Node) -> Instance<'a> {
+    pub(crate) fn of(node: &'a Node) -> DescribedNode<'a> {
         let name = node.file.name.as_deref();
-        Instance {
+        DescribedNode {
             instance_id: &node.id,
             ping_status: node.ping_status(),
             last_ping_date_time: EpochSeconds(Timestamp::now()),

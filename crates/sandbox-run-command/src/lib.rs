@@ -44,7 +44,7 @@ pub use nodes::{Behaviour, NodeFile, Platform, create_node};
 pub use shared::Settings;
 pub use status::{StatusDetails, aggregate};
 
-use answer::{Instance, Instances, ListedCommand, SentCommand, StepOfInvocation};
+use answer::{DescribedNode, DescribedNodes, ListedCommand, SentCommand, StepOfInvocation};
 use api::ApiError;
 use dispatch::{Plan, Selection};
 use documents::{CommandDocument, Documents};
@@ -239,8 +239,8 @@ impl RunCommand {
         let has_more = found.len() > page;
         found.truncate(page);
         let last = found.last().filter(|_| has_more);
-        api::answer(&Instances {
-            instance_information_list: found.iter().map(|node| Instance::of(node)).collect(),
+        api::answer(&DescribedNodes {
+            instance_information_list: found.iter().map(|node| DescribedNode::of(node)).collect(),
             next_token: last.map(|node| node.id.as_str()),
         })
     }

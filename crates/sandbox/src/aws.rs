@@ -325,7 +325,7 @@ mod tests {
     fn check(body: &str, code: &str, said: &str) {
         match refused("SendCommand", StatusCode::BAD_REQUEST, &HeaderMap::new(), body) {
             CallError::Refused { code: got, message, .. } => {
-                assert_eq!((&*got, &*message), (code, said))
+                assert_eq!((&*got, &*message), (code, said));
             }
             other => panic!("{other:?}"),
         }
