@@ -2,8 +2,8 @@
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use rstest::rstest;
-use serde_json::{Value, json};
 use sandbox_client::{NODES, OWN_DOCUMENT, Sandbox};
+use serde_json::{Value, json};
 
 use crate::{borrowed, node, shell_task, task};
 
@@ -182,7 +182,8 @@ async fn two_executions_at_once_get_their_own_outputs() {
     let machine = Sandbox::state_machine("run-command-by-instance-ids");
     let barriers = [sandbox.barrier(NODES[0]), sandbox.barrier(NODES[0])];
     let input = |name: &str, barrier: &str| json!({ "InstanceIds": [NODES[0]], "Commands": [barrier, format!("echo {name}")] });
-    let (first, second) = (input("first", &barriers[0].line()), input("second", &barriers[1].line()));
+    let (first, second) =
+        (input("first", &barriers[0].line()), input("second", &barriers[1].line()));
     let first = sandbox.start_execution(&machine, &first).await;
     let second = sandbox.start_execution(&machine, &second).await;
     // Both run, and the later one ends first.

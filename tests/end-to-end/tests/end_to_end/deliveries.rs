@@ -3,10 +3,10 @@
 use std::fs;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use serde_json::{Value, json};
 use sandbox_client::{
     DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, eventually, unique_number, workspace,
 };
+use serde_json::{Value, json};
 
 use crate::{node, shell_task};
 
@@ -164,7 +164,8 @@ async fn a_document_without_a_token_has_nobody_to_answer() {
 async fn a_stopped_execution_leaves_a_command_that_ends_in_peace() {
     let sandbox = Sandbox::shared().await;
     let barrier = sandbox.barrier(NODES[0]);
-    let execution = sandbox.start_task(&shell_task(&[NODES[0]], &[&barrier.line(), "exit 3"])).await;
+    let execution =
+        sandbox.start_task(&shell_task(&[NODES[0]], &[&barrier.line(), "exit 3"])).await;
     let commands = sandbox.commands_of(&execution).await;
     sandbox.stop_execution(&execution).await;
     let ended = sandbox.execution_ended(&execution).await;
