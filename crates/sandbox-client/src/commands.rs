@@ -4,7 +4,9 @@ use aws_sdk_ssm::types::{Command, CommandStatus, DocumentFormat, DocumentType};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{ACCOUNT, REGION, Sandbox, eventually, unique_number};
+use crate::place::{ACCOUNT, REGION, unique_number};
+use crate::sandbox::Sandbox;
+use crate::waiting::eventually;
 
 /// Pages of commands of one sandbox.
 const COMMAND_PAGES_MAX: usize = 40;
@@ -25,7 +27,7 @@ impl Sandbox {
         sent.command.and_then(|command| command.command_id).expect("a command has an id")
     }
 
-    /// A command as Run Command tells of it.
+    /// A command as Run Command shows it.
     pub async fn command(&self, id: &str) -> Command {
         let listed = self.ssm.list_commands().command_id(id).send().await.expect("the command");
         listed.commands.into_iter().flatten().next().expect("the command is there")
@@ -95,7 +97,7 @@ pub fn task_token(command: &Command) -> Option<&str> {
     values.first().map(String::as_str)
 }
 
-/// The event that tells of a command's status, in its production shape.
+/// The event for a command's status, in its production shape.
 pub fn event_of(command: &Command, status: &str) -> Value {
     let parameters = json!(command.parameters.clone().unwrap_or_default());
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

@@ -1,10 +1,12 @@
-//! Events, the relay that they are for, and the queue of those that nobody could handle.
+//! Events, the relay that handles them, and the queue of those that failed.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::{ACCOUNT, REGION, Sandbox, eventually};
+use crate::place::{ACCOUNT, REGION};
+use crate::sandbox::Sandbox;
+use crate::waiting::eventually;
 
 const RELAY: &str = "run-command-relay-relay";
 /// The function that sweeps.
@@ -24,7 +26,7 @@ impl Invoked {
     /// The relay's word for what became of the command.
     pub fn outcome(&self) -> &str {
         let word = if self.failed { &self.payload["errorType"] } else { &self.payload["Outcome"] };
-        word.as_str().unwrap_or_else(|| panic!("{self:?} tells no outcome"))
+        word.as_str().unwrap_or_else(|| panic!("expected an outcome, got {self:?}"))
     }
 }
 

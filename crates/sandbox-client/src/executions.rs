@@ -5,7 +5,9 @@ use std::time::Duration;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use serde_json::{Value, json};
 
-use crate::{ACCOUNT, REGION, Sandbox, eventually, unique_number};
+use crate::place::{ACCOUNT, REGION, unique_number};
+use crate::sandbox::Sandbox;
+use crate::waiting::eventually;
 
 /// Between two looks at all executions of a state machine.
 const ALL_EXECUTIONS_PAUSE: Duration = Duration::from_millis(500);

@@ -1,181 +1,201 @@
-//! The process of a sandbox: how it is started and how it ends.
+//! The process of a sandbox: how it is started, how it says that it is ready, and how it ends.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
 use tempfile::TempDir;
 
 /// A first start compiles moto, on a machine that may be busy with other tests.
 const START_MAX: Duration = Duration::from_mins(2);
 /// How long a sandbox that was asked to end may take, before it is killed.
 const END_MAX: Duration = Duration::from_secs(15);
-const END_PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// A running `sandbox up`. It ends with the test program, however that ends: its stdin is a pipe
-/// from here.
+/// A running `sandbox up`. It ends when this is dropped, and with the test program, however that
+/// ends: its stdin is a pipe from here.
 #[derive(Debug)]
-pub(super) struct Process {
-    child: Child,
-    /// `None` once the sandbox was asked to end.
-    stdin: Option<ChildStdin>,
-    words: Words,
-    /// Holds the file that the sandbox writes its key into, and removes in the end.
-    _env_file: TempDir,
-    pub(super) endpoint_url: String,
-    pub(super) directory: PathBuf,
-    pub(super) access_key_id: String,
-    pub(super) secret_access_key: String,
+pub struct Process {
+    started: Started,
+    ready: Ready,
 }
 
-/// What a process has written so far, to stdout and to stderr.
-#[derive(Debug, Clone, Default)]
-struct Words(Arc<Mutex<String>>);
+/// How to use a sandbox: what it writes into its ready file.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Ready {
+    /// Where it answers.
+    pub endpoint: String,
+    /// The region of everything in it.
+    pub region: String,
+    /// The access key id of this run.
+    pub access_key_id: String,
+    /// The secret access key of this run.
+    pub secret_access_key: String,
+    /// Holds `logs/`, and `nodes/` with a directory for each node.
+    pub directory: PathBuf,
+    /// The nodes at the start.
+    pub nodes: Vec<String>,
+    /// The stack that was deployed.
+    pub stack: Stack,
+    /// The ARNs of the state machines, by name.
+    pub state_machines: BTreeMap<String, String>,
+}
+
+/// A stack as it was deployed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Stack {
+    /// Its name.
+    pub name: String,
+    /// Its outputs.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// A sandbox that was started, and may not be ready yet.
+#[derive(Debug)]
+struct Started {
+    child: Child,
+    /// Holds the files that the sandbox writes and removes, and what it prints.
+    files: TempDir,
+}
 
 impl Process {
-    /// Starts `sandbox up` on a free port with these options more, and waits until it is ready.
+    /// Starts a sandbox on a free port, and waits until it is ready. The command is `sandbox up`
+    /// with all options but those that belong to the process.
     ///
     /// # Errors
     ///
-    /// Says in a sentence what is missing, or what the sandbox said before it ended.
-    pub(super) fn start(options: &[String]) -> Result<Self, String> {
-        let env_file = tempfile::tempdir().map_err(|error| format!("no directory: {error}"))?;
-        let path = env_file.path().join("sandbox.env");
-        let mut child = command(options)?
-            .arg("--env-file")
-            .arg(&path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+    /// Says in a sentence what is missing, or what the sandbox printed before it ended.
+    pub fn start(command: &mut Command) -> Result<Self, String> {
+        let started = Started::start(command)
             .map_err(|error| format!("the sandbox cannot be started: {error}"))?;
-        let stdin = child.stdin.take();
-        let words = Words::default();
-        let lines = words.listen(child.stdout.take().expect("stdout is piped"));
-        drop(words.listen(child.stderr.take().expect("stderr is piped")));
-        let mut process = Self {
-            child,
-            stdin,
-            words,
-            _env_file: env_file,
-            endpoint_url: String::new(),
-            directory: PathBuf::new(),
-            access_key_id: String::new(),
-            secret_access_key: String::new(),
-        };
-        process.read_instructions(&lines)?;
-        process.read_key(&path)?;
-        Ok(process)
+        started.until_ready()
     }
 
-    /// What it has written so far, to stdout and to stderr.
-    pub(super) fn words(&self) -> String {
-        self.words.text()
+    /// What it has written into its ready file.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
     }
 
-    fn read_instructions(&mut self, lines: &Receiver<String>) -> Result<(), String> {
-        let deadline = Instant::now() + START_MAX;
-        // Ends: with the second of two lines, with the output, or with the deadline.
-        while self.endpoint_url.is_empty() || self.directory.as_os_str().is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = lines.recv_timeout(left).map_err(|error| self.not_ready(error))?;
-            if let Some(url) = line.strip_prefix("endpoint ") {
-                url.clone_into(&mut self.endpoint_url);
-            } else if let Some((_, directory)) =
-                line.strip_prefix("Logs, ").and_then(|line| line.split_once(": "))
-            {
-                self.directory = directory.into();
-            }
-        }
-        Ok(())
+    /// What was started: the guard of the sandbox. Taking its stdin ends the sandbox.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.started.child
     }
 
-    /// The key of this run, which the sandbox lets in.
-    fn read_key(&mut self, path: &Path) -> Result<(), String> {
-        let text = fs::read_to_string(path).map_err(|error| format!("no key: {error}"))?;
-        for line in text.lines() {
-            if let Some(id) = line.strip_prefix("export AWS_ACCESS_KEY_ID=") {
-                id.clone_into(&mut self.access_key_id);
-            } else if let Some(secret) = line.strip_prefix("export AWS_SECRET_ACCESS_KEY=") {
-                secret.clone_into(&mut self.secret_access_key);
-            }
-        }
-        Ok(())
+    /// The file that tells a shell how to reach it.
+    pub fn env_file(&self) -> PathBuf {
+        self.started.env_file()
     }
 
-    fn not_ready(&self, error: RecvTimeoutError) -> String {
-        let what = match error {
-            RecvTimeoutError::Timeout => format!("was not ready after {} s", START_MAX.as_secs()),
-            RecvTimeoutError::Disconnected => "ended before it was ready".to_owned(),
-        };
-        format!("the sandbox {what}; it said:\n{}", self.words())
+    /// The file that tells a program how to use it.
+    pub fn ready_file(&self) -> PathBuf {
+        self.started.ready_file()
+    }
+
+    /// What it has printed so far, to stdout and to stderr.
+    pub fn words(&self) -> String {
+        self.started.words()
     }
 }
 
-impl Drop for Process {
+impl Started {
+    fn start(command: &mut Command) -> io::Result<Self> {
+        let files = tempfile::tempdir()?;
+        let words = File::options().create(true).append(true).open(words_in(&files))?;
+        let child = command
+            .args(["--port", "0", "--until-stdin-closes"])
+            .arg("--env-file")
+            .arg(env_file_in(&files))
+            .arg("--ready-file")
+            .arg(ready_file_in(&files))
+            .stdin(Stdio::piped())
+            .stdout(words.try_clone()?)
+            .stderr(words)
+            // A group of its own: Ctrl-C ends the tests, and the pipe then ends the sandbox in order.
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { child, files })
+    }
+
+    fn until_ready(mut self) -> Result<Process, String> {
+        let deadline = Instant::now() + START_MAX;
+        while Instant::now() < deadline {
+            if let Ok(text) = fs::read_to_string(self.ready_file()) {
+                let ready = serde_json::from_str(&text);
+                let ready = ready.map_err(|error| format!("reading the ready file: {error}"))?;
+                return Ok(Process { started: self, ready });
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                let words = self.words();
+                return Err(format!("the sandbox was not ready, {status}; it printed:\n{words}"));
+            }
+            thread::sleep(PAUSE);
+        }
+        let (seconds, words) = (START_MAX.as_secs(), self.words());
+        Err(format!("the sandbox was not ready after {seconds} s; it printed:\n{words}"))
+    }
+
+    fn env_file(&self) -> PathBuf {
+        env_file_in(&self.files)
+    }
+
+    fn ready_file(&self) -> PathBuf {
+        ready_file_in(&self.files)
+    }
+
+    fn words(&self) -> String {
+        let words = fs::read(words_in(&self.files)).unwrap_or_default();
+        String::from_utf8_lossy(&words).into_owned()
+    }
+}
+
+fn env_file_in(files: &TempDir) -> PathBuf {
+    files.path().join("sandbox.env")
+}
+
+fn ready_file_in(files: &TempDir) -> PathBuf {
+    files.path().join("ready.json")
+}
+
+fn words_in(files: &TempDir) -> PathBuf {
+    files.path().join("words")
+}
+
+impl Drop for Started {
     fn drop(&mut self) {
-        drop(self.stdin.take());
+        drop(self.child.stdin.take());
         let deadline = Instant::now() + END_MAX;
         while Instant::now() < deadline {
             match self.child.try_wait() {
-                Ok(None) => thread::sleep(END_PAUSE),
+                Ok(None) => thread::sleep(PAUSE),
                 Ok(Some(_)) | Err(_) => return,
             }
         }
-        // What it has started ends with it all the same: its guard sees to that.
+        // Its guard ends what it has started all the same.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Words {
-    /// Keeps what comes from this pipe, and passes it on line by line.
-    fn listen(&self, pipe: impl Read + Send + 'static) -> Receiver<String> {
-        let (sender, lines) = channel();
-        let words = self.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                words.add(&line);
-                // After the instructions nobody waits for lines any more.
-                let _ = sender.send(line);
-            }
-        });
-        lines
-    }
-
-    fn add(&self, line: &str) {
-        let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        text.push_str(line);
-        text.push('\n');
-    }
-
-    fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-fn command(options: &[String]) -> Result<Command, String> {
+/// `sandbox up` with these options, and with the stack of this workspace unless they name another.
+pub(super) fn command(options: &[&str]) -> Result<Command, String> {
     let infra = workspace().join("infra");
     let mut command = Command::new(program()?);
     command
-        .args(["up", "--port", "0", "--until-stdin-closes"])
+        .arg("up")
         .arg("--python")
-        .arg(python()?)
+        .arg(find_python()?)
+        .arg("--template")
+        .arg(infra.join("template.yaml"))
         .arg("--state-machines")
         .arg(infra.join("state-machines"))
-        .args(options)
-        // A group of its own: Ctrl-C ends the tests, and the pipe then ends the sandbox in order.
-        .process_group(0);
-    if !options.iter().any(|option| option == "--template") {
-        command.arg("--template").arg(infra.join("template.yaml"));
-    }
+        .args(options);
     Ok(command)
 }
 
@@ -202,7 +222,7 @@ fn program() -> Result<PathBuf, String> {
 }
 
 /// A Python that has moto.
-fn python() -> Result<PathBuf, String> {
+fn find_python() -> Result<PathBuf, String> {
     let python = match env::var_os("SANDBOX_PYTHON") {
         Some(path) => workspace().join(path),
         None => workspace().join("target/venv/bin/python"),
@@ -216,21 +236,28 @@ fn python() -> Result<PathBuf, String> {
     ))
 }
 
+/// A Python that has moto.
+///
+/// # Panics
+///
+/// Says in a sentence how to get one, if there is none.
+pub fn python() -> PathBuf {
+    find_python().unwrap_or_else(|problem| panic!("{problem}"))
+}
+
 /// A program of the tests' Python environment, such as the AWS CLI.
 ///
-/// # Errors
+/// # Panics
 ///
-/// Says in a sentence how to get it.
-pub(super) fn python_tool(name: &str) -> Result<PathBuf, String> {
-    let path = python()?.with_file_name(name);
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(format!("{} is missing: `make venv` installs it", path.display()))
+/// Says in a sentence how to get it, if it is missing.
+pub fn python_tool(name: &str) -> PathBuf {
+    let path = python().with_file_name(name);
+    assert!(path.is_file(), "{} is missing: `make venv` installs it", path.display());
+    path
 }
 
 /// The root of the workspace.
-pub(super) fn workspace() -> &'static Path {
+pub fn workspace() -> &'static Path {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     crates.and_then(Path::parent).expect("this package is a directory of crates/")
 }

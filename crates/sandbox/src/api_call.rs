@@ -1,4 +1,4 @@
-//! Which call of which API a request is: enough to route and to count it, whatever its protocol.
+//! The API call that a request makes: enough to route and to log it, whatever its protocol.
 
 use axum::http::{HeaderMap, Method, Uri, header};
 
@@ -18,7 +18,7 @@ pub struct ApiCall {
 }
 
 impl ApiCall {
-    /// Reads what a request says about itself.
+    /// Reads the call from a request.
     pub fn of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> ApiCall {
         let credential = credential(headers, uri);
         let target = text(headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));

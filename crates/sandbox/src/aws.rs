@@ -1,5 +1,5 @@
-//! A small client for the AWS APIs that the sandbox itself calls: of moto behind the gateway, and
-//! of the gateway from the demo. Requests are signed in shape only; nobody here checks signatures.
+//! A small client for the AWS APIs that the sandbox itself calls: moto behind the gateway, and the
+//! gateway for runbooks and the demo. Requests are signed in shape only: nobody checks signatures.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +13,8 @@ use serde_json::Value;
 use crate::credentials::Credentials;
 
 const TIMEOUT: Duration = Duration::from_mins(2);
+/// How much of an error's text is kept.
+const MESSAGE_CHARS_MAX: usize = 2_000;
 
 /// An API of the AWS JSON protocol.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +27,7 @@ pub struct JsonApi {
 /// Systems Manager.
 pub const SSM: JsonApi =
     JsonApi { service: "ssm", target: "AmazonSSM", content_type: "application/x-amz-json-1.1" };
-/// `EventBridge`.
+/// EventBridge.
 pub const EVENTS: JsonApi =
     JsonApi { service: "events", target: "AWSEvents", content_type: "application/x-amz-json-1.1" };
 /// Step Functions.
@@ -50,36 +52,49 @@ pub enum CallError {
         source: reqwest::Error,
     },
     /// The API refused.
-    #[error("{operation}: {status}: {message}")]
+    #[error("{operation}: {code}: {message}")]
     Refused {
         /// What was called.
         operation: String,
         /// The HTTP status.
         status: StatusCode,
+        /// The error's name, such as `InvalidDocument`; that of the status if the API gave none.
+        code: String,
         /// What the API said.
         message: String,
     },
     /// The answer is not what the API's description says.
-    #[error("{operation}: the answer has no {wanted}")]
+    #[error("{operation}: the answer has no {expected}")]
     Malformed {
         /// What was called.
         operation: String,
-        /// What was looked for.
-        wanted: &'static str,
+        /// What was expected.
+        expected: &'static str,
     },
 }
 
 impl CallError {
+    /// The error's name in the API that refused the call.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            CallError::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
     /// Whether the API said that there is no such thing.
     pub fn is_not_found(&self) -> bool {
         match self {
-            CallError::Refused { status, message, .. } => {
-                *status == StatusCode::NOT_FOUND || message.contains("NotFound")
+            CallError::Refused { status, code, .. } => {
+                *status == StatusCode::NOT_FOUND || NOT_FOUND.contains(&code.as_str())
             }
             _ => false,
         }
     }
 }
+
+/// The codes by which the APIs say that there is no such thing.
+const NOT_FOUND: [&str; 3] = ["NoSuchEntity", "NotFoundException", "ResourceNotFoundException"];
 
 /// A client of one endpoint.
 #[derive(Debug, Clone)]
@@ -91,7 +106,7 @@ pub struct Client {
     session_token: Option<Arc<str>>,
 }
 
-/// The header that opens the door of moto, and its secret.
+/// The header with the secret that moto expects.
 const DOOR_HEADER: HeaderName = HeaderName::from_static("x-sandbox-secret");
 
 impl Client {
@@ -104,7 +119,7 @@ impl Client {
         Client::with_headers(base, region, credentials, HeaderMap::new())
     }
 
-    /// A client of moto, which lets in who knows this secret.
+    /// A client of moto, which expects this secret.
     pub fn of_moto(
         base: &str,
         region: &str,
@@ -112,7 +127,7 @@ impl Client {
         secret: &str,
     ) -> Result<Client, reqwest::Error> {
         let mut headers = HeaderMap::new();
-        // A secret that is no header value is one that nobody has made here.
+        // Every secret that is made here is a valid header value.
         headers.extend(HeaderValue::from_str(secret).ok().map(|secret| (DOOR_HEADER, secret)));
         Client::with_headers(base, region, credentials, headers)
     }
@@ -258,35 +273,92 @@ async fn send(operation: &str, request: reqwest::RequestBuilder) -> Result<Bytes
     let unanswered = |source| CallError::Unanswered { operation: operation.to_owned(), source };
     let response = request.send().await.map_err(unanswered)?;
     let status = response.status();
+    let headers = response.headers().clone();
     let bytes = response.bytes().await.map_err(unanswered)?;
     if status.is_success() {
         return Ok(bytes);
     }
-    Err(CallError::Refused {
-        operation: operation.to_owned(),
-        status,
-        message: String::from_utf8_lossy(&bytes).chars().take(2000).collect(),
-    })
+    Err(refused(operation, status, &headers, &String::from_utf8_lossy(&bytes)))
+}
+
+/// What an API said in refusing a call, in the words of its protocol.
+fn refused(operation: &str, status: StatusCode, headers: &HeaderMap, body: &str) -> CallError {
+    let (code, message) =
+        said_in_json(headers, body).or_else(|| said_in_xml(body)).unwrap_or_else(|| {
+            let code = status.canonical_reason().unwrap_or("Unknown").to_owned();
+            (code, body.to_owned())
+        });
+    let message = message.chars().take(MESSAGE_CHARS_MAX).collect();
+    CallError::Refused { operation: operation.to_owned(), status, code, message }
+}
+
+/// `{"__type": "…", "message": "…"}`, or the code in a header, as the REST APIs have it.
+fn said_in_json(headers: &HeaderMap, body: &str) -> Option<(String, String)> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let header = headers.get("x-amzn-errortype").and_then(|code| code.to_str().ok());
+    let code = body["__type"].as_str().or(header)?;
+    // Some services put the namespace of their shapes before the name, or more after it.
+    let code = code.rsplit('#').next().unwrap_or(code).split(':').next().unwrap_or(code);
+    let message = body["message"].as_str().or(body["Message"].as_str());
+    Some((code.to_owned(), message.unwrap_or_default().to_owned()))
+}
+
+/// `<Error><Code>…</Code><Message>…</Message></Error>`, wherever it is.
+fn said_in_xml(body: &str) -> Option<(String, String)> {
+    let document = roxmltree::Document::parse(body).ok()?;
+    let text = |name: &str| {
+        let element = document.descendants().find(|node| node.tag_name().name() == name)?;
+        element.text().map(str::to_owned)
+    };
+    Some((text("Code")?, text("Message").unwrap_or_default()))
 }
 
 fn parse(operation: &str, bytes: &[u8]) -> Result<Value, CallError> {
     serde_json::from_slice(bytes)
-        .map_err(|_| CallError::Malformed { operation: operation.to_owned(), wanted: "JSON" })
-}
-
-/// The last part of an ARN, after `:` or `/`: a function's, a queue's, a rule's name.
-pub fn name_of_arn(arn: &str) -> &str {
-    arn.rsplit([':', '/']).next().unwrap_or(arn)
+        .map_err(|_| CallError::Malformed { operation: operation.to_owned(), expected: "JSON" })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::name_of_arn;
+    use super::*;
+
+    fn check(body: &str, code: &str, said: &str) {
+        match refused("SendCommand", StatusCode::BAD_REQUEST, &HeaderMap::new(), body) {
+            CallError::Refused { code: got, message, .. } => {
+                assert_eq!((&*got, &*message), (code, said));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
-    fn the_name_ends_an_arn() {
-        assert_eq!(name_of_arn("arn:aws:sqs:us-east-1:123456789012:failed"), "failed");
-        assert_eq!(name_of_arn("arn:aws:events:us-east-1:1:rule/on-end"), "on-end");
-        assert_eq!(name_of_arn("plain"), "plain");
+    fn a_refusal_keeps_what_the_api_said() {
+        check(r#"{"__type":"InvalidDocument","message":"none"}"#, "InvalidDocument", "none");
+        check(
+            r#"{"__type":"com.amazonaws#TaskTimedOut","Message":"late"}"#,
+            "TaskTimedOut",
+            "late",
+        );
+        check(
+            r#"<R xmlns="https://iam/"><Error><Code>NoSuchEntity</Code><Message>none</Message></Error></R>"#,
+            "NoSuchEntity",
+            "none",
+        );
+        check("<html>", "Bad Request", "<html>");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_told_by_status_or_code() {
+        let is_not_found = |status, code: &str| {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static("x-amzn-errortype"),
+                HeaderValue::from_str(code).expect("a header value"),
+            )]);
+            refused("GetRole", status, &headers, "{}").is_not_found()
+        };
+        assert!(is_not_found(StatusCode::NOT_FOUND, "Whatever"));
+        assert!(is_not_found(StatusCode::BAD_REQUEST, "NoSuchEntity"));
+        assert!(is_not_found(StatusCode::BAD_REQUEST, "ResourceNotFoundException:http://x/"));
+        assert!(!is_not_found(StatusCode::BAD_REQUEST, "ValidationException"));
     }
 }

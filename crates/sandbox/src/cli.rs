@@ -1,10 +1,10 @@
-//! The command line.
+//! The command line, and the settings that it stands for.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::faults::Faults;
+use crate::{demo, faults, sandbox, up};
 
 /// AWS on one machine, for trying, testing and measuring.
 #[derive(Debug, Parser)]
@@ -15,12 +15,12 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What the sandbox can be asked for.
+/// The commands of the sandbox.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run until Ctrl-C, with the stack deployed and tagged nodes, and say how to use it.
+    /// Run until Ctrl-C, with the stack deployed and tagged nodes, and print how to use it.
     Up(Up),
-    /// Run four commands through state machines, and show what comes of them.
+    /// Run six scripts through state machines, and show the results.
     Demo(Options),
 }
 
@@ -29,65 +29,163 @@ pub enum Command {
 pub struct Up {
     /// The port of the endpoint, on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 5000)]
-    pub port: u16,
-    /// How many managed nodes there are at first.
+    port: u16,
+    /// The number of managed nodes at the start.
     #[arg(long, default_value_t = 3)]
-    pub nodes: u16,
-    /// Where to write how to reach the sandbox, as lines for a shell; removed at its end.
+    nodes: u16,
+    /// Write the endpoint and its key to this file, as lines for a shell; removed at the end.
     #[arg(long, default_value = "target/sandbox.env")]
-    pub env_file: PathBuf,
+    env_file: PathBuf,
+    /// Write everything that a program needs to use the sandbox to this file, as JSON, once the
+    /// sandbox is ready; removed at the end.
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
     /// End when stdin closes, so that the sandbox does not outlive what started it.
     #[arg(long)]
-    pub until_stdin_closes: bool,
-    #[allow(missing_docs)]
+    until_stdin_closes: bool,
     #[command(flatten)]
-    pub options: Options,
+    options: Options,
 }
 
 /// What `up` and `demo` have in common.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Where nodes, functions and logs are kept; without it, a temporary directory.
+    /// The directory for nodes, functions and logs; without it, a temporary one.
     #[arg(long)]
-    pub directory: Option<PathBuf>,
+    directory: Option<PathBuf>,
     /// The CloudFormation template to deploy.
     #[arg(long, default_value = "infra/template.yaml")]
-    pub template: PathBuf,
+    template: PathBuf,
+    /// A parameter of the template, such as LogLevel=debug. May be given several times.
+    #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
     /// The directory of the state machines to create: `NAME.asl.json`.
     #[arg(long, default_value = "infra/state-machines")]
-    pub state_machines: PathBuf,
+    state_machines: PathBuf,
     /// The directory of the built functions; without it, that of this program.
     #[arg(long)]
-    pub functions: Option<PathBuf>,
+    functions: Option<PathBuf>,
     /// A Python that has the packages of crates/sandbox/requirements.txt.
     #[arg(long, env = "SANDBOX_PYTHON", default_value = "target/venv/bin/python")]
-    pub python: PathBuf,
-    /// The region that everything is in.
+    python: PathBuf,
+    /// The region of everything in the sandbox.
     #[arg(long, default_value = "us-east-1")]
-    pub region: String,
+    region: String,
     /// Reads of Run Command show the state as it was this many milliseconds ago.
     #[arg(long, default_value_t = 0)]
-    pub read_lag_ms: u64,
+    read_lag_ms: u64,
     /// Seconds until the first retry of a failed asynchronous invocation; the second waits twice as
     /// long. Lambda: 60.
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
-    pub retry_seconds: f64,
-    /// Fire scheduled rules every so many seconds, whatever their rate says, and tell the sweep so.
+    retry_seconds: f64,
+    /// Fire scheduled rules every so many seconds, whatever their rate is, and set the interval of
+    /// the sweep to it.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    pub schedule_seconds: Option<u64>,
-    /// Functions and automation documents call under their own roles, and what the policies of
-    /// these do not allow is refused.
+    schedule_seconds: Option<u64>,
+    /// Let functions and automation documents call under their own roles, and refuse what the
+    /// policies of these roles do not allow.
     #[arg(long)]
-    pub enforce_policies: bool,
-    #[allow(missing_docs)]
+    enforce_policies: bool,
     #[command(flatten)]
-    pub faults: Faults,
+    faults: Faults,
+}
+
+/// The rate of each fault: a probability from 0 to 1; without a value, 0.3.
+#[derive(Debug, Clone, Copy, Args)]
+struct Faults {
+    /// Events that are lost.
+    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
+          default_missing_value = "0.3", value_parser = probability)]
+    drop_events: f64,
+    /// Events that are delivered twice.
+    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
+          default_missing_value = "0.3", value_parser = probability)]
+    duplicate_events: f64,
+    /// Events that arrive up to 5 seconds late.
+    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
+          default_missing_value = "0.3", value_parser = probability)]
+    delay_events: f64,
+    /// Events that later ones may overtake.
+    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
+          default_missing_value = "0.3", value_parser = probability)]
+    reorder_events: f64,
+    /// API calls of the functions that are throttled, or fail with status 500 (one in four of these).
+    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
+          default_missing_value = "0.3", value_parser = probability)]
+    throttle: f64,
+    /// The seed of all faults: the same seed and the same order of events give the same faults.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+impl Up {
+    /// The settings that these arguments stand for.
+    pub fn settings(self) -> up::Settings {
+        let Up { port, nodes, env_file, ready_file, until_stdin_closes, options } = self;
+        let sandbox = options.settings(port, nodes);
+        up::Settings { sandbox, env_file, ready_file, until_stdin_closes }
+    }
+}
+
+impl Options {
+    /// The settings of the demo that these arguments stand for.
+    pub fn demo_settings(self) -> sandbox::Settings {
+        demo::settings(self.settings(0, 0))
+    }
+
+    fn settings(self, port: u16, nodes: u16) -> sandbox::Settings {
+        sandbox::Settings {
+            port,
+            nodes,
+            directory: self.directory,
+            template: self.template,
+            parameters: self.parameters.into_iter().collect(),
+            state_machines: self.state_machines,
+            functions: self.functions,
+            python: self.python,
+            region: self.region,
+            read_lag: Duration::from_millis(self.read_lag_ms),
+            retry_after: Duration::from_secs_f64(self.retry_seconds),
+            schedule_every: self.schedule_seconds.map(Duration::from_secs),
+            enforce_policies: self.enforce_policies,
+            faults: self.faults.rates(),
+        }
+    }
+}
+
+impl Faults {
+    fn rates(self) -> faults::Faults {
+        let Faults { drop_events, duplicate_events, delay_events, reorder_events, throttle, seed } =
+            self;
+        faults::Faults {
+            drop_events,
+            duplicate_events,
+            delay_events,
+            reorder_events,
+            throttle,
+            seed,
+        }
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=86_400.0).contains(&value) => Ok(value),
-        _ => Err("not a number of seconds between 0 and 86400".to_owned()),
+        _ => Err("expected a number of seconds from 0 to 86400".to_owned()),
+    }
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a probability from 0 to 1".to_owned()),
     }
 }
 
@@ -95,7 +193,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::Cli;
+    use super::{Cli, Command};
 
     #[test]
     fn command_line_is_consistent() {
@@ -106,5 +204,21 @@ mod tests {
     fn a_negative_wait_is_refused() {
         let parsed = Cli::try_parse_from(["sandbox", "up", "--retry-seconds=-1"]);
         assert!(parsed.is_err(), "{parsed:?}");
+    }
+
+    #[test]
+    fn parameters_are_keys_with_values() {
+        let arguments =
+            ["sandbox", "up", "--parameter", "A=1", "--parameter=B=x=y", "--parameter", "C="];
+        let Command::Up(up) = Cli::try_parse_from(arguments).expect("arguments").command else {
+            panic!("another command");
+        };
+        let parameters = up.settings().sandbox.parameters;
+        let parameters: Vec<_> = parameters.iter().map(|(key, value)| (&**key, &**value)).collect();
+        assert_eq!(parameters, [("A", "1"), ("B", "x=y"), ("C", "")]);
+        for bad in ["A", "=1", ""] {
+            let parsed = Cli::try_parse_from(["sandbox", "up", "--parameter", bad]);
+            assert!(parsed.is_err(), "{bad}");
+        }
     }
 }

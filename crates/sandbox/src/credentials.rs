@@ -1,4 +1,4 @@
-//! What a caller signs with: the key of this run, or what was issued for a role.
+//! The credentials of a caller: the key of this run, or a key issued for a role.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct Credentials {
     pub session_token: Option<String>,
 }
 
-/// They cannot print.
+/// Never prints the secret.
 impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Credentials(REDACTED)")
@@ -57,7 +57,7 @@ pub fn is_of_function(session_token: &str) -> bool {
 }
 
 /// The caller that a session token names, if it is one of [`Credentials::for_function`] or
-/// [`Credentials::for_automation`]. Any other token is a secret of somebody's.
+/// [`Credentials::for_automation`]. Any other token is a secret.
 pub fn named_caller(session_token: &str) -> Option<&str> {
     (is_of_function(session_token) || session_token == AUTOMATION).then_some(session_token)
 }

@@ -1,5 +1,5 @@
-//! `sandbox demo`: commands through state machines, and what comes of them, at a glance: four that
-//! end by themselves, one whose event is lost, and one whose execution is stopped.
+//! `sandbox demo`: six scripts through state machines, with their results at a glance: four that end
+//! by themselves, one whose event is lost, and one whose execution is stopped.
 
 mod case;
 
@@ -18,50 +18,45 @@ use tokio::time::{Instant, sleep};
 use self::case::{Case, Ended, Expected, ended, problems, show};
 use crate::{
     aws::{Client, SSM, STATES},
-    cli::Options,
     faults::Faults,
-    sandbox::{NODE_TAG, Sandbox},
+    sandbox::{NODE_TAG, Sandbox, Settings},
     stop::StopSignal,
-    up::{failed, runtime},
 };
 
 const NODES: u16 = 3;
 const EXECUTION_MAX: Duration = Duration::from_secs(25);
 const POLL_PAUSE: Duration = Duration::from_millis(100);
-/// How often the demo sweeps, in seconds. On AWS it is a minute.
-const SWEEP_SECONDS: u64 = 2;
+/// How often the demo sweeps. On AWS it is a minute.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// Where the script of the stopped execution leaves its process id.
 const PID_FILE: &str = "stopped-execution.pid";
 
-/// Runs the demo; succeeds only if every case ended as it must.
-pub fn run(mut options: Options, mark: &str) -> ExitCode {
-    options.schedule_seconds.get_or_insert(SWEEP_SECONDS);
-    match runtime().block_on(demo(&options, mark)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => failed(error.as_ref()),
-    }
+/// The settings of the demo, which takes a free port and a few nodes, and sweeps often.
+pub fn settings(settings: Settings) -> Settings {
+    let every = settings.schedule_every.unwrap_or(SWEEP_EVERY);
+    Settings { port: 0, nodes: NODES, schedule_every: Some(every), ..settings }
 }
 
-async fn demo(options: &Options, mark: &str) -> Result<bool, Box<dyn Error>> {
+/// Runs the demo; succeeds only if every case ended as expected.
+pub async fn run(settings: &Settings, mark: &str) -> Result<ExitCode, Box<dyn Error>> {
     let begun = Instant::now();
     let mut stop = StopSignal::listen()?;
     let progress = |step: &str| println!("▸ {step} …");
     let sandbox = tokio::select! {
-        sandbox = Sandbox::start(mark, 0, NODES, options, progress) => sandbox?,
-        () = stop.received() => return Ok(false),
+        sandbox = Sandbox::start(mark, settings, progress) => sandbox?,
+        () = stop.received() => return Ok(ExitCode::FAILURE),
     };
     let result = tokio::select! {
-        result = run_cases(&sandbox, options) => result,
+        result = run_cases(&sandbox, settings.faults) => result,
         () = stop.received() => Ok(false),
     };
     sandbox.stop().await;
     println!("{:.1} s, everything stopped", begun.elapsed().as_secs_f64());
-    result
+    Ok(if result? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run_cases(sandbox: &Sandbox, options: &Options) -> Result<bool, Box<dyn Error>> {
-    let client = Client::new(sandbox.endpoint(), &options.region, sandbox.credentials())?;
+async fn run_cases(sandbox: &Sandbox, faults: Faults) -> Result<bool, Box<dyn Error>> {
+    let client = Client::new(sandbox.endpoint(), sandbox.region(), sandbox.credentials())?;
     let cases = cases(sandbox.nodes());
     println!("▸ running {} executions …\n", cases.len());
     let executions = cases.iter().map(|case| execute(&client, sandbox, case));
@@ -71,21 +66,21 @@ async fn run_cases(sandbox: &Sandbox, options: &Options) -> Result<bool, Box<dyn
     }
 
     println!("▸ losing all events; now only the sweep can find that a command has ended …\n");
-    sandbox.set_faults(Faults { drop_events: 1.0, ..options.faults });
+    sandbox.set_faults(Faults { drop_events: 1.0, ..faults });
     let case = lost_event(sandbox.nodes());
     let ended = execute(&client, sandbox, &case).await;
-    sandbox.set_faults(options.faults);
+    sandbox.set_faults(faults);
     all_right &= judge(&case, &ended?);
 
     println!("▸ stopping an execution whose script would run for 5 minutes …\n");
     all_right &= stopped_execution(&client, sandbox).await?;
 
-    let verdict = if all_right { "all ended as they must" } else { "NOT all ended as they must" };
+    let verdict = if all_right { "all ended as expected" } else { "NOT all ended as expected" };
     println!("{} executions: {verdict}", cases.len() + 2);
     Ok(all_right)
 }
 
-/// Shows how an execution ended; whether that is how it must.
+/// Shows how an execution ended; true if that is as expected.
 fn judge(case: &Case, ended: &Ended) -> bool {
     let problems = problems(&case.expected, ended);
     println!("{}", show(case, ended, &problems));
@@ -180,12 +175,12 @@ async fn stopped_execution(client: &Client, sandbox: &Sandbox) -> Result<bool, B
         None => println!("   process    still there: {}", process.display()),
     }
     let is_right = ended.status == "ABORTED" && gone.is_some() && cancelled.is_some();
-    let wanted = "expected: ABORTED, command Cancelled, process gone";
-    println!("   {}\n", if is_right { "✓          as it must" } else { wanted });
+    let expected = "expected: ABORTED, command Cancelled, process gone";
+    println!("   {}\n", if is_right { "✓          as expected" } else { expected });
     Ok(is_right)
 }
 
-/// Where the process with the id in this file shows, once the file is there.
+/// Where the process with the id in this file is listed, once the file exists.
 fn process(pid_file: &Path) -> Option<PathBuf> {
     let pid: u32 = fs::read_to_string(pid_file).ok()?.trim().parse().ok()?;
     Some(PathBuf::from(format!("/proc/{pid}")))
@@ -202,7 +197,7 @@ async fn command_status(client: &Client, command: &str) -> Result<String, Box<dy
     Ok(answer["Commands"][0]["Status"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Asks again and again until there is an answer, or the time is up.
+/// Asks repeatedly until there is an answer, or the time is up.
 async fn within<T>(time: Duration, ask: impl AsyncFn() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + time;
     loop {
@@ -222,13 +217,15 @@ async fn start(
     input: &Value,
 ) -> Result<String, Box<dyn Error>> {
     let arn = sandbox
-        .stack()
-        .state_machines
+        .state_machines()
         .get(state_machine)
-        .ok_or_else(|| format!("there is no state machine {state_machine}"))?;
+        .ok_or_else(|| format!("expected a state machine {state_machine}, got none"))?;
     let body = json!({ "stateMachineArn": arn, "input": input.to_string() });
     let started = client.json(STATES, "StartExecution", &body).await?;
-    Ok(started["executionArn"].as_str().ok_or("an execution without an ARN")?.to_owned())
+    Ok(started["executionArn"]
+        .as_str()
+        .ok_or("StartExecution: the answer has no executionArn")?
+        .to_owned())
 }
 
 /// Starts an execution and waits for its end.

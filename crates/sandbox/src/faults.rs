@@ -1,9 +1,8 @@
-//! What goes wrong on demand: events that are lost, doubled, late or out of order, and API calls
-//! of the functions that are throttled or fail. All of it follows from one seed.
+//! Faults on demand: events that are lost, duplicated, late or out of order, and API calls of the
+//! functions that are throttled or fail. All of them follow from one seed.
 
 use std::time::Duration;
 
-use clap::Args;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 /// An event that is late arrives within this time.
@@ -11,35 +10,24 @@ const DELAY_MAX: Duration = Duration::from_secs(5);
 /// An event that is overtaken arrives within this time: long enough for the next ones to pass it.
 const REORDER_MAX: Duration = Duration::from_millis(500);
 
-/// How often what goes wrong. Each is a probability from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Args)]
+/// The rate of each fault: a probability from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Faults {
     /// Events that are lost.
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub drop_events: f64,
     /// Events that are delivered twice.
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub duplicate_events: f64,
-    /// Events that come up to 5 seconds late.
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
+    /// Events that arrive up to 5 seconds late.
     pub delay_events: f64,
     /// Events that later ones may overtake.
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub reorder_events: f64,
     /// API calls of the functions that are throttled, or fail with status 500 (one in four of these).
-    #[arg(long, value_name = "P", default_value_t = 0.0, num_args = 0..=1,
-          default_missing_value = "0.3", value_parser = probability)]
     pub throttle: f64,
-    /// Where the randomness starts: the same seed and the same order of events give the same faults.
-    #[arg(long, default_value_t = 0)]
+    /// The seed of all faults: the same seed and the same order of events give the same faults.
     pub seed: u64,
 }
 
-/// What happens to an API call of a function.
+/// A fault of an API call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallFault {
     /// `ThrottlingException`.
@@ -61,7 +49,7 @@ impl FaultPlan {
         FaultPlan { faults, random: SmallRng::seed_from_u64(faults.seed) }
     }
 
-    /// The copies in which the next event arrives: how late each of them is. None: it is lost.
+    /// The delay of each copy of the next event. Without a copy, it is lost.
     pub fn next_event(&mut self) -> Vec<Duration> {
         // Always the same number of draws, so that one fault's rate does not shift the others.
         let lost = self.random.random_bool(self.faults.drop_events);
@@ -82,18 +70,11 @@ impl FaultPlan {
         vec![delay; copies]
     }
 
-    /// What happens to the next API call of a function, if anything.
+    /// The fault of the next API call of a function, if it has one.
     pub fn next_call(&mut self) -> Option<CallFault> {
         let hit = self.random.random_bool(self.faults.throttle);
         let failed = self.random.random_bool(0.25);
         hit.then_some(if failed { CallFault::Failed } else { CallFault::Throttled })
-    }
-}
-
-fn probability(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("not a probability between 0 and 1".to_owned()),
     }
 }
 

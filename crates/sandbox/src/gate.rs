@@ -1,19 +1,17 @@
 //! The gate: who may reach the endpoint at all.
 //!
-//! Whoever sends a command here runs a script as the owner of the sandbox. So nobody is let in but
-//! programs that were given the access key id of this run. A page in the owner's browser never is:
-//! browsers tell where a request comes from, and a name that was made to lead here is not ours.
+//! Whoever sends a command here runs a script as the owner of the sandbox. So only programs that
+//! know the access key id of this run are let in. A page in the owner's browser never is: browsers
+//! say where a request comes from, and a rebound host name is not one of ours.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashSet, sync::Mutex};
 
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
+use sandbox_run_command::locked::Locked;
 
-use crate::{api_call, roles::Roles};
+use crate::{api_call, iam::roles::Roles};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Where moto answers for itself: not an API of AWS.
@@ -25,7 +23,7 @@ pub struct Gate {
     hosts: [String; 2],
     access_key_id: String,
     roles: Option<Roles>,
-    /// The keys that somebody who was let in has got for a role.
+    /// The keys that were issued for a role to somebody who was let in.
     admitted: Mutex<HashSet<String>>,
 }
 
@@ -39,7 +37,7 @@ impl Gate {
 
     /// Lets in requests that are signed with this key from now on.
     pub fn admit(&self, access_key_id: String) {
-        self.admitted.lock().unwrap_or_else(PoisonError::into_inner).insert(access_key_id);
+        self.admitted.locked().insert(access_key_id);
     }
 
     /// Lets a request in, or says in a sentence why not.
@@ -82,7 +80,7 @@ impl Gate {
         access_key_id.is_some_and(|id| {
             id == self.access_key_id
                 || self.roles.as_ref().is_some_and(|roles| roles.caller(id).is_some())
-                || self.admitted.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+                || self.admitted.locked().contains(id)
         })
     }
 }

@@ -1,18 +1,19 @@
 //! Ends every process of a sandbox with it, also when the sandbox is killed.
 //!
-//! The program starts itself twice more. First it replaces itself by one with an environment of only
-//! what a sandbox needs, so that no secret of the owner's shell is in any process that a script
-//! can find above itself. This one, the guard, starts the sandbox and waits for its end. Then it
-//! kills what the sandbox has left, and removes its temporary directory and its environment file.
+//! The program starts itself twice more. First it replaces itself by a process, the guard, whose
+//! environment holds only what a sandbox needs. So a script finds no secret of the owner's shell in
+//! any process above itself. The guard starts the sandbox and waits for its end. Then it kills what
+//! is left, and removes the temporary directory and the files that say how to reach the sandbox.
 //!
-//! What is left is found in two ways. The guard and the sandbox adopt the orphans among their
+//! It finds what is left in two ways. The guard and the sandbox adopt the orphans among their
 //! descendants (Linux, `PR_SET_CHILD_SUBREAPER`), so a process that has left its session and dropped
-//! its environment still descends from them. And every process that the sandbox starts is marked by
-//! a variable in its environment, which its own children inherit. When the guard is killed, the
-//! sandbox ends in order and does the guard's work. Only when both are killed at once may a script
-//! live on.
+//! its environment still descends from them. And every process that the sandbox starts has a
+//! variable in its environment that marks it, which its children inherit. When the guard is killed,
+//! the sandbox stops and does the guard's work. Only when both are killed at once may a script live
+//! on.
 //!
-//! Processes are found in `/proc`, so on Linux only; elsewhere an orderly end still stops them.
+//! Processes are looked up in `/proc`, which only Linux has; elsewhere an orderly end still stops
+//! them.
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,7 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::stop::StopSignal;
+use crate::{error_chain::error_chain, stop::StopSignal};
 
 /// The variable that marks the processes of a sandbox.
 pub const MARK_VARIABLE: &str = "RUN_COMMAND_RELAY_SANDBOX";
@@ -43,13 +44,13 @@ const PASS_PAUSE: Duration = Duration::from_millis(20);
 /// How long a sandbox that was asked to end may take, before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
-/// What a sandbox leaves behind, besides processes.
+/// What a sandbox leaves behind besides processes.
 #[derive(Debug)]
 pub struct Remains {
     /// Whether its directory is the temporary one.
     pub is_temporary: bool,
-    /// The file that says how to reach it.
-    pub env_file: Option<PathBuf>,
+    /// The files that say how to reach it.
+    pub files: Vec<PathBuf>,
 }
 
 /// Runs `sandbox` in a process of its own, and ends what it leaves. Returns in three processes one
@@ -95,7 +96,7 @@ fn kept_environment() -> impl Iterator<Item = (&'static str, std::ffi::OsString)
 /// The guard's side: starts the sandbox, waits for its end, and clears up.
 fn guard(remains: &Remains) -> ExitCode {
     let mark = Uuid::new_v4().to_string();
-    // Children of whoever became this process are none of its own.
+    // This process may have been another program, whose children are not its own.
     let inherited = children_of(own_id());
     adopt_orphans();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -141,7 +142,7 @@ fn signal(child: &Child, signal: Signal) {
 
 fn failed(result: &io::Result<()>) -> ExitCode {
     if let Err(error) = result {
-        eprintln!("sandbox: starting this program again: {error}");
+        eprintln!("sandbox: starting this program again: {}", error_chain(error));
     }
     ExitCode::FAILURE
 }
@@ -175,15 +176,15 @@ impl Remains {
             // It may never have been made.
             let _ = fs::remove_dir_all(temporary_directory(mark));
         }
-        if let Some(path) = &self.env_file {
-            remove_env_file(path, mark);
+        for path in &self.files {
+            remove_file(path, mark);
         }
         is_clean
     }
 }
 
-/// Removes the environment file, unless another sandbox has written it anew.
-fn remove_env_file(path: &Path, mark: &str) {
+/// Removes a file that bears the mark. One without it is another sandbox's.
+fn remove_file(path: &Path, mark: &str) {
     if fs::read_to_string(path).is_ok_and(|text| text.contains(mark)) {
         // Somebody else may have removed it meanwhile.
         let _ = fs::remove_file(path);
@@ -206,7 +207,7 @@ fn kill_left(mark: &str, inherited: &[i32]) -> bool {
     false
 }
 
-/// The processes that carry the mark or descend from this one, which itself is none of them.
+/// The processes that carry the mark or descend from this one, without this one itself.
 fn left(mark: &str, inherited: &[i32]) -> Vec<Pid> {
     let variable = format!("{MARK_VARIABLE}={mark}");
     let mut parents = parents();

@@ -4,10 +4,11 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use jiff::Timestamp;
+use sandbox_run_command::locked::Locked;
 use serde_json::{Map, Value};
 
 /// A file to which lines are appended, one JSON object each.
@@ -23,8 +24,8 @@ impl Journal {
         Ok(Journal { file: Mutex::new(file) })
     }
 
-    /// Appends a line of these fields, after the time. A line that cannot be written is given up:
-    /// the sandbox works on a full disk as long as it can.
+    /// Appends a line of these fields, after the time. A line that cannot be written is dropped:
+    /// the sandbox goes on working on a full disk.
     pub fn record<const N: usize>(&self, fields: [(&str, Value); N]) {
         let mut line = Map::new();
         line.insert("time".to_owned(), Timestamp::now().to_string().into());
@@ -35,8 +36,7 @@ impl Journal {
         }
         let mut text = Value::Object(line).to_string();
         text.push('\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = file.write_all(text.as_bytes());
+        let _ = self.file.locked().write_all(text.as_bytes());
     }
 }
 

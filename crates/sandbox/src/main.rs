@@ -5,23 +5,18 @@ use std::process::ExitCode;
 use clap::Parser;
 use sandbox::{
     cli::{Cli, Command},
-    demo,
-    guard::{self, Remains},
-    up,
+    demo, guard, program, up,
 };
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(arguments) => {
-            let remains = Remains {
-                is_temporary: arguments.options.directory.is_none(),
-                env_file: Some(arguments.env_file.clone()),
-            };
-            guard::run(&remains, |mark| up::run(&arguments, mark))
+            let settings = arguments.settings();
+            guard::run(&settings.remains(), |mark| program::run(up::run(&settings, mark)))
         }
         Command::Demo(options) => {
-            let remains = Remains { is_temporary: options.directory.is_none(), env_file: None };
-            guard::run(&remains, |mark| demo::run(options, mark))
+            let settings = options.demo_settings();
+            guard::run(&settings.remains(), |mark| program::run(demo::run(&settings, mark)))
         }
     }
 }

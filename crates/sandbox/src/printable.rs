@@ -1,4 +1,4 @@
-//! Text of scripts and services, fit for a terminal.
+//! Makes text of scripts and services safe for a terminal.
 
 /// The text with its control characters escaped, so that it cannot move the cursor, set a title or
 /// hide a line.

@@ -1,73 +1,90 @@
-//! The sandbox as a whole: puts the parts together, starts and stops them.
+//! The sandbox as a whole: puts the parts together, starts them and stops them.
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use sandbox_automation::Automation;
+use sandbox_run_command::{NodeFile, RunCommand, create_node, locked::Locked};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 
 use crate::{
-    ACCOUNT,
-    asynchronous::AsynchronousInvocations,
-    automation::{self, Automation, EndpointAccount},
+    arn::ACCOUNT,
     aws::Client,
-    cli::Options,
+    cloudformation::stack::{self, Stack, StackError},
     credentials::Credentials,
-    delivery::Delivery,
-    documents::StoredDocuments,
+    directory::{self, DirectoryError},
+    eventbridge::{delivery::Delivery, put_events::EventBus, rules::Rules, schedule},
     faults::{FaultPlan, Faults},
     gate::Gate,
     gateway::{self, Gateway},
-    guard::{MARK_VARIABLE, temporary_directory},
+    guard::{MARK_VARIABLE, Remains},
+    iam::roles::Roles,
     journal::Journal,
-    lambda::{self, Lambda},
+    lambda::{
+        functions::{self, Lambda},
+        queue::InvocationQueue,
+        requests::LambdaRequests,
+    },
     moto::{self, Moto, MotoError},
-    roles::Roles,
-    rules::Rules,
-    run_command::{self, NodeFile, RunCommand},
-    schedule,
-    stack::{self, Stack, StackError},
+    ssm::{account::EndpointAccount, documents::StoredDocuments},
+    step_functions::{self, StateMachinesError},
 };
-
-/// For its owner alone.
-const DIRECTORY_MODE: u32 = 0o700;
 
 /// Each node has this tag, and this is its value.
 pub const NODE_TAG: (&str, &str) = ("Role", "web");
 
-/// Why the sandbox does not run.
+/// How to start a sandbox.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The port of the endpoint, on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// The number of managed nodes at the start.
+    pub nodes: u16,
+    /// The directory for nodes, functions and logs; `None` takes a temporary one.
+    pub directory: Option<PathBuf>,
+    /// The CloudFormation template to deploy.
+    pub template: PathBuf,
+    /// Values of the template's parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// The directory of the state machines to create.
+    pub state_machines: PathBuf,
+    /// The directory of the built functions; `None` takes that of this program.
+    pub functions: Option<PathBuf>,
+    /// A Python that has moto.
+    pub python: PathBuf,
+    /// The region of everything.
+    pub region: String,
+    /// Reads of Run Command show the state as it was this long ago.
+    pub read_lag: Duration,
+    /// The time until the first retry of an asynchronous invocation.
+    pub retry_after: Duration,
+    /// The period of all scheduled rules, and the sweep's interval; `None` leaves them as they are.
+    pub schedule_every: Option<Duration>,
+    /// Whether functions and runbooks call under their own roles.
+    pub enforce_policies: bool,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+impl Settings {
+    /// What is to be removed at the end.
+    pub fn remains(&self) -> Remains {
+        Remains { is_temporary: self.directory.is_none(), files: Vec::new() }
+    }
+}
+
+/// Why the sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its directory could not be made.
-    #[error("preparing the directory {path}")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Its directory is open to others, who could put scripts and programs into it.
-    #[error("the directory {path}: expected one that only you may write to, got mode {mode:o}")]
-    OpenDirectory {
-        /// The directory.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Its directory is somebody else's.
-    #[error("the directory {path}: expected one of yours, got one of user {owner}")]
-    ForeignDirectory {
-        /// The directory.
-        path: PathBuf,
-        /// The id of its owner.
-        owner: u32,
-    },
+    /// Its directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// Its port is taken, for example by another sandbox.
     #[error("listening on 127.0.0.1:{port} (--port takes another one)")]
     Listen {
@@ -76,7 +93,7 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// It does not know where its own program is, beside which the functions are built.
+    /// It does not know where its own program is, and the functions with it.
     #[error("finding this program (--functions names the functions' directory)")]
     Program(#[source] io::Error),
     /// The HTTP client could not be made.
@@ -88,6 +105,25 @@ pub enum StartError {
     /// The stack was not deployed.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// The state machines were not created.
+    #[error(transparent)]
+    StateMachines(#[from] StateMachinesError),
+    /// A log could not be opened.
+    #[error("opening {path}")]
+    Log {
+        /// The log.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A node could not be made.
+    #[error("making node {id}")]
+    Node {
+        /// The node.
+        id: String,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// A running sandbox.
@@ -98,6 +134,7 @@ pub struct Sandbox {
     directory: PathBuf,
     nodes: Vec<String>,
     stack: Stack,
+    state_machines: BTreeMap<String, String>,
     run_command: RunCommand,
     faults: Arc<Mutex<FaultPlan>>,
     tasks: Vec<JoinHandle<()>>,
@@ -109,12 +146,11 @@ impl Sandbox {
     /// marked by `mark`.
     pub async fn start(
         mark: &str,
-        port: u16,
-        nodes: u16,
-        options: &Options,
+        settings: &Settings,
         progress: impl Fn(&str),
     ) -> Result<Sandbox, StartError> {
-        let directory = prepare(options.directory.as_deref(), mark)?;
+        let directory = directory::prepare(settings.directory.as_deref(), mark)?;
+        let port = settings.port;
         let mark = (MARK_VARIABLE.to_owned(), mark.to_owned());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = TcpListener::bind(address).await;
@@ -126,36 +162,36 @@ impl Sandbox {
         progress("starting the emulator of Step Functions, CloudFormation and the rest");
         let credentials = Credentials::random();
         let moto = Moto::start(&moto::Settings {
-            python: options.python.clone(),
+            python: settings.python.clone(),
             directory: directory.clone(),
             sandbox_port: port,
-            region: options.region.clone(),
+            region: settings.region.clone(),
             credentials: credentials.clone(),
             mark: mark.clone(),
         })
         .await?;
-        let client = moto.client(&options.region, &credentials)?;
-        let nodes = create_nodes(&directory, nodes)?;
-        let parts = Parts::new(&directory, &endpoint, &client, options, &credentials, &mark)?;
+        let client = moto.client(&settings.region, &credentials)?;
+        let nodes = create_nodes(&directory, settings.nodes)?;
+        let parts = Parts::new(&directory, &endpoint, &client, settings, &credentials, &mark)?;
         let run_command = parts.run_command.clone();
         let faults = Arc::clone(&parts.faults);
 
         progress("deploying the stack");
-        let functions = match &options.functions {
+        let functions = match &settings.functions {
             Some(directory) => directory.clone(),
             None => directory_of_this_program().map_err(StartError::Program)?,
         };
-        let stack = Stack {
-            outputs: stack::deploy(&client, &options.template, &functions).await?,
-            state_machines: stack::create_state_machines(&client, &options.state_machines).await?,
-        };
-        if let Some(seconds) = options.schedule_seconds {
-            stack::set_sweep_interval(&client, seconds).await?;
+        let stack =
+            stack::deploy(&client, &settings.template, &settings.parameters, &functions).await?;
+        let state_machines =
+            step_functions::create_state_machines(&client, &settings.state_machines).await?;
+        if let Some(every) = settings.schedule_every {
+            stack::set_sweep_interval(&client, every.as_secs()).await?;
         }
-        // Not before, so that no rule of the stack is missed by an early look at the rules.
+        // Not earlier, so that no early look at the rules misses those of the stack.
         let gate = Gate::new(port, &credentials.access_key_id, parts.roles.clone());
-        let tasks = parts.serve(listener, gate, client, options);
-        let region = options.region.clone();
+        let tasks = parts.serve(listener, gate, client, settings);
+        let region = settings.region.clone();
         Ok(Sandbox {
             endpoint,
             region,
@@ -163,6 +199,7 @@ impl Sandbox {
             directory,
             nodes,
             stack,
+            state_machines,
             run_command,
             faults,
             tasks,
@@ -195,17 +232,22 @@ impl Sandbox {
         &self.nodes
     }
 
-    /// What was deployed.
+    /// The stack as it was deployed.
     pub fn stack(&self) -> &Stack {
         &self.stack
     }
 
-    /// From now on, this goes wrong.
-    pub fn set_faults(&self, faults: Faults) {
-        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = FaultPlan::new(faults);
+    /// The ARNs of the state machines, by name.
+    pub fn state_machines(&self) -> &BTreeMap<String, String> {
+        &self.state_machines
     }
 
-    /// Stops everything. What is left then, the guard ends.
+    /// Sets what goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.faults.locked() = FaultPlan::new(faults);
+    }
+
+    /// Stops everything. The guard ends what is left.
     pub async fn stop(self) {
         for task in &self.tasks {
             task.abort();
@@ -220,7 +262,7 @@ struct Parts {
     run_command: RunCommand,
     automation: Automation,
     lambda: Lambda,
-    invocations: AsynchronousInvocations,
+    queue: InvocationQueue,
     events: mpsc::UnboundedSender<serde_json::Value>,
     arriving: mpsc::UnboundedReceiver<serde_json::Value>,
     delivery: Delivery,
@@ -236,52 +278,55 @@ impl Parts {
         directory: &Path,
         endpoint: &str,
         moto: &Client,
-        options: &Options,
+        settings: &Settings,
         credentials: &Credentials,
         mark: &(String, String),
     ) -> Result<Parts, StartError> {
         let (events, arriving) = mpsc::unbounded_channel();
         let documents = Arc::new(StoredDocuments::new(moto.clone()));
-        let enforced = options.enforce_policies.then(|| Roles::new(moto.clone()));
-        let own_endpoint = Client::new(endpoint, &options.region, &credentials.for_automation())?;
+        let enforced = settings.enforce_policies.then(|| Roles::new(moto.clone()));
+        let own_endpoint = Client::new(endpoint, &settings.region, &credentials.for_automation())?;
         let automation = Automation::new(
-            automation::Settings { region: options.region.clone(), account: ACCOUNT.to_owned() },
+            sandbox_automation::Settings {
+                region: settings.region.clone(),
+                account: ACCOUNT.to_owned(),
+            },
             Arc::clone(&documents) as _,
             Arc::new(EndpointAccount::new(own_endpoint, enforced.clone())),
         );
         let run_command = RunCommand::new(
-            run_command::Settings {
+            sandbox_run_command::Settings {
                 directory: directory.to_owned(),
-                region: options.region.clone(),
+                region: settings.region.clone(),
                 account: ACCOUNT.to_owned(),
-                read_lag: Duration::from_millis(options.read_lag_ms),
+                read_lag: settings.read_lag,
                 environment: vec![mark.clone()],
             },
             documents,
             events.clone(),
         );
-        let settings = lambda::Settings {
+        let for_functions = functions::Settings {
             directory: directory.to_owned(),
             endpoint: endpoint.to_owned(),
-            region: options.region.clone(),
+            region: settings.region.clone(),
             credentials: credentials.clone(),
             mark: mark.clone(),
         };
-        let lambda = Lambda::new(settings, moto.clone(), enforced.clone());
+        let lambda = Lambda::new(for_functions, moto.clone(), enforced.clone());
         let deliveries = Arc::new(open_journal(directory, "delivery.log")?);
-        let invocations = AsynchronousInvocations::new(
+        let queue = InvocationQueue::new(
             lambda.clone(),
             moto.clone(),
             Arc::clone(&deliveries),
-            &options.region,
-            Duration::from_secs_f64(options.retry_seconds),
+            &settings.region,
+            settings.retry_after,
         );
         let rules = Rules::new(moto.clone());
-        let faults = Arc::new(Mutex::new(FaultPlan::new(options.faults)));
+        let faults = Arc::new(Mutex::new(FaultPlan::new(settings.faults)));
         let delivery = Delivery::new(
             rules.clone(),
             moto.clone(),
-            invocations.clone(),
+            queue.clone(),
             Arc::clone(&deliveries),
             Arc::clone(&faults),
         );
@@ -289,7 +334,7 @@ impl Parts {
             run_command,
             automation,
             lambda,
-            invocations,
+            queue,
             events,
             arriving,
             delivery,
@@ -301,33 +346,36 @@ impl Parts {
         })
     }
 
-    /// Begins to answer, to deliver and to fire schedules.
+    /// Starts to answer requests, to deliver events and to fire schedules.
     fn serve(
         self,
         listener: TcpListener,
         gate: Gate,
         moto: Client,
-        options: &Options,
+        settings: &Settings,
     ) -> Vec<JoinHandle<()>> {
+        let region = settings.region.clone();
         let router = gateway::router(Gateway {
             gate,
             run_command: self.run_command,
             automation: self.automation,
-            lambda: self.lambda,
-            invocations: self.invocations,
-            events: self.events,
+            lambda: LambdaRequests {
+                functions: self.lambda,
+                queue: self.queue,
+                moto: moto.clone(),
+                region: region.clone(),
+            },
+            event_bus: EventBus { events: self.events, region: region.clone() },
             moto,
             journal: self.calls,
             faults: self.faults,
             roles: self.roles,
-            region: options.region.clone(),
         });
-        let every = options.schedule_seconds.map(Duration::from_secs);
         let scheduled = schedule::run(
             self.rules,
             self.delivery.clone(),
-            options.region.clone(),
-            every,
+            region,
+            settings.schedule_every,
             self.deliveries,
         );
         vec![
@@ -341,44 +389,9 @@ impl Parts {
     }
 }
 
-/// Makes the directory, which is nobody's but its owner's: scripts and programs are run from it.
-fn prepare(given: Option<&Path>, mark: &str) -> Result<PathBuf, StartError> {
-    let temporary = temporary_directory(mark);
-    let path = given.unwrap_or(&temporary);
-    let failed = |source| StartError::Directory { path: path.to_owned(), source };
-    let mut private = fs::DirBuilder::new();
-    private.mode(DIRECTORY_MODE);
-    match private.create(path) {
-        Err(error) if given.is_some() && error.kind() == io::ErrorKind::AlreadyExists => {
-            close(path)?;
-        }
-        result => result.map_err(failed)?,
-    }
-    for part in ["logs", "nodes", "functions", "moto"] {
-        fs::create_dir_all(path.join(part)).map_err(failed)?;
-    }
-    // Functions and scripts start elsewhere, so relative paths would lead them astray.
-    path.canonicalize().map_err(failed)
-}
-
-/// Closes a directory that was there already to everybody else, if nobody else can have put
-/// something into it.
-fn close(path: &Path) -> Result<(), StartError> {
-    let failed = |source| StartError::Directory { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
-    if owner != rustix::process::geteuid().as_raw() {
-        return Err(StartError::ForeignDirectory { path: path.to_owned(), owner });
-    }
-    if mode & 0o022 != 0 {
-        return Err(StartError::OpenDirectory { path: path.to_owned(), mode });
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)).map_err(failed)
-}
-
 fn open_journal(directory: &Path, name: &str) -> Result<Journal, StartError> {
     let path = directory.join("logs").join(name);
-    Journal::open(&path).map_err(|source| StartError::Directory { path, source })
+    Journal::open(&path).map_err(|source| StartError::Log { path, source })
 }
 
 fn create_nodes(directory: &Path, count: u16) -> Result<Vec<String>, StartError> {
@@ -390,9 +403,8 @@ fn create_nodes(directory: &Path, count: u16) -> Result<Vec<String>, StartError>
             tags: BTreeMap::from([(NODE_TAG.0.to_owned(), NODE_TAG.1.to_owned())]),
             ..NodeFile::default()
         };
-        run_command::create_node(directory, &id, &node).map_err(|source| {
-            StartError::Directory { path: directory.join("nodes").join(&id), source }
-        })?;
+        create_node(directory, &id, &node)
+            .map_err(|source| StartError::Node { id: id.clone(), source })?;
         ids.push(id);
     }
     Ok(ids)

@@ -1,4 +1,4 @@
-//! The signals that end the program in order.
+//! The signals that stop the program in an orderly way.
 
 use std::io;
 
@@ -13,7 +13,7 @@ pub struct StopSignal {
 }
 
 impl StopSignal {
-    /// From now on, none of these signals ends the program by itself.
+    /// From now on, these signals no longer kill the program.
     pub fn listen() -> io::Result<StopSignal> {
         Ok(StopSignal {
             interrupt: signal(SignalKind::interrupt())?,

@@ -1,51 +1,62 @@
 //! `sandbox up`: a sandbox until Ctrl-C.
 
+mod env_file;
+mod private_file;
+mod ready_file;
+
 use std::{
     error::Error,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     thread,
 };
 
-use tokio::{runtime::Runtime, sync::oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
-    cli, env_file,
-    printable::printable,
-    sandbox::{NODE_TAG, Sandbox},
+    guard::Remains,
+    sandbox::{self, NODE_TAG, Sandbox},
     stop::StopSignal,
 };
 
-/// Runs a sandbox until a signal, or until stdin closes if that is asked for.
-pub fn run(arguments: &cli::Up, mark: &str) -> ExitCode {
-    match runtime().block_on(up(arguments, mark)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(error.as_ref()),
+/// How to run `up`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The sandbox to start.
+    pub sandbox: sandbox::Settings,
+    /// Tells a shell how to reach it.
+    pub env_file: PathBuf,
+    /// Tells a program that it is ready, and how to use it.
+    pub ready_file: Option<PathBuf>,
+    /// Whether it ends when stdin closes.
+    pub until_stdin_closes: bool,
+}
+
+/// Why a file of the sandbox could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("writing {path} ({option} takes another one)")]
+struct FileError {
+    path: PathBuf,
+    option: &'static str,
+    source: io::Error,
+}
+
+impl Settings {
+    /// What is to be removed at the end.
+    pub fn remains(&self) -> Remains {
+        let mut remains = self.sandbox.remains();
+        remains.files.push(self.env_file.clone());
+        remains.files.extend(self.ready_file.clone());
+        remains
     }
 }
 
-/// The runtime of the whole program.
-pub(crate) fn runtime() -> Runtime {
-    Runtime::new().expect("the operating system gives threads")
-}
-
-/// Tells an error with all that led to it.
-pub(crate) fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    let text = format!("sandbox: {}", causes.join(": "));
-    text.lines().for_each(|line| eprintln!("{}", printable(line)));
-    ExitCode::FAILURE
-}
-
-async fn up(arguments: &cli::Up, mark: &str) -> Result<(), Box<dyn Error>> {
+/// Runs a sandbox until a signal, or until stdin closes if that is asked for.
+pub async fn run(settings: &Settings, mark: &str) -> Result<ExitCode, Box<dyn Error>> {
     let mut stop = StopSignal::listen()?;
-    let closed = arguments.until_stdin_closes.then(stdin_closes);
-    let started = async {
-        let cli::Up { port, nodes, options, .. } = arguments;
-        Sandbox::start(mark, *port, *nodes, options, |step| eprintln!("{step} …")).await
-    };
+    let closed = settings.until_stdin_closes.then(stdin_closes);
+    let started = Sandbox::start(mark, &settings.sandbox, |step| eprintln!("{step} …"));
     let ended = async {
         tokio::select! {
             () = stop.received() => {}
@@ -55,13 +66,29 @@ async fn up(arguments: &cli::Up, mark: &str) -> Result<(), Box<dyn Error>> {
     tokio::pin!(ended);
     let sandbox = tokio::select! {
         sandbox = started => sandbox?,
-        () = &mut ended => return Ok(()),
+        () = &mut ended => return Ok(ExitCode::SUCCESS),
     };
-    env_file::write(&arguments.env_file, &sandbox, mark)?;
-    println!("{}", instructions(&sandbox, &arguments.env_file));
+    write_files(settings, &sandbox, mark)?;
+    println!("{}", instructions(&sandbox, &settings.env_file));
     ended.await;
     eprintln!("stopping …");
     sandbox.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The ready file last: whoever finds it finds everything.
+fn write_files(settings: &Settings, sandbox: &Sandbox, mark: &str) -> Result<(), Box<dyn Error>> {
+    let write = |path: &Path, text: &str, option| {
+        private_file::replace(path, text).map_err(|source| FileError {
+            path: path.to_owned(),
+            option,
+            source,
+        })
+    };
+    write(&settings.env_file, &env_file::text(sandbox, mark), "--env-file")?;
+    if let Some(path) = &settings.ready_file {
+        write(path, &ready_file::text(sandbox, mark)?, "--ready-file")?;
+    }
     Ok(())
 }
 
@@ -87,7 +114,7 @@ fn instructions(sandbox: &Sandbox, env_file: &Path) -> String {
     let endpoint = sandbox.endpoint();
     let node = sandbox.nodes().first().map_or("INSTANCE_ID", String::as_str);
     let (tag, value) = NODE_TAG;
-    let machines = &sandbox.stack().state_machines;
+    let machines = sandbox.state_machines();
     let machine = machines
         .iter()
         .find(|(name, _)| name.as_str() == "run-command-by-instance-ids")
@@ -124,7 +151,7 @@ State machines:"#,
     text
 }
 
-/// The file as a shell takes it after its dot: a name without a slash would be looked for elsewhere.
+/// The file as a shell expects it after its dot: it looks for a name without a slash elsewhere.
 fn sourced(path: &Path) -> String {
     if path.components().count() == 1 {
         format!("./{}", path.display())

@@ -14,11 +14,10 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
-use sandbox::automation::{self, Account, Automation};
-use sandbox::aws::JsonApi;
-use sandbox::run_command::{
-    ApiError, Document, Documents, NodeFile, RunCommand, Settings, create_node,
-};
+use sandbox_automation::{Account, Automation, Service};
+use sandbox_run_command::api::ApiError;
+use sandbox_run_command::documents::{Document, Documents};
+use sandbox_run_command::{NodeFile, RunCommand, Settings, create_node};
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 use tempfile::TempDir;
@@ -227,7 +226,7 @@ fn is_good(request: &Request) -> bool {
 fn check_automation(request: &Request) {
     let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
     let (calls, mut called) = mpsc::unbounded_channel();
-    let settings = automation::Settings {
+    let settings = sandbox_automation::Settings {
         region: "eu-central-1".to_owned(),
         account: "123456789012".to_owned(),
     };
@@ -278,7 +277,7 @@ struct NotingAccount {
 impl Account for NotingAccount {
     fn call(
         &self,
-        _api: JsonApi,
+        _service: Service,
         operation: &str,
         body: Value,
     ) -> BoxFuture<'static, Result<Value, ApiError>> {

@@ -10,8 +10,8 @@ use std::fs;
 use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
+use sandbox_client::{ACCOUNT, Barrier, NODES, REGION, Sandbox, event_of, eventually};
 use serde_json::{Value, json};
-use sandbox_client::{ACCOUNT, Gate, NODES, REGION, Sandbox, event_of, eventually};
 
 /// No regular sweep comes within this test.
 const OPTIONS: [&str; 3] = ["--enforce-policies", "--schedule-seconds", "3600"];
@@ -413,20 +413,20 @@ fn automation_task(node: &str, script: &[&str]) -> Value {
 struct Waiting {
     execution: String,
     command: String,
-    gate: Gate,
+    barrier: Barrier,
 }
 
 impl Waiting {
     async fn start(sandbox: &Sandbox, script: &str) -> Self {
-        let gate = sandbox.gate(NODES[0]);
-        let execution = sandbox.start_task(&task(NODES[0], &[&gate.line(), script])).await;
+        let barrier = sandbox.barrier(NODES[0]);
+        let execution = sandbox.start_task(&task(NODES[0], &[&barrier.line(), script])).await;
         let command = sandbox.commands_of(&execution).await.remove(0);
-        Self { execution, command, gate }
+        Self { execution, command, barrier }
     }
 
     /// Lets the script end, and waits for that.
     async fn end(&self, sandbox: &Sandbox) {
-        self.gate.open();
+        self.barrier.open();
         sandbox.command_ended(&self.command).await;
     }
 

@@ -1,4 +1,4 @@
-//! What the demo runs, what must come of it, and how that is shown.
+//! What the demo runs, what it expects, and how it shows the results.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::printable::printable;
 
-/// A command, and what must come of it.
+/// A command and its expected result.
 pub(super) struct Case {
     pub(super) title: &'static str,
     pub(super) state_machine: &'static str,
@@ -48,9 +48,9 @@ pub(super) fn ended(described: &Value) -> Ended {
 pub(super) fn problems(expected: &Expected, ended: &Ended) -> Vec<String> {
     let invocations = invocations(&ended.report);
     let mut problems = Vec::new();
-    let mut check = |right: bool, wanted: String| {
+    let mut check = |right: bool, expectation: String| {
         if !right {
-            problems.push(wanted);
+            problems.push(expectation);
         }
     };
     match expected {
@@ -108,7 +108,7 @@ pub(super) fn show(case: &Case, ended: &Ended, problems: &[String]) -> String {
         }
     }
     match problems {
-        [] => line("✓", "as it must"),
+        [] => line("✓", "as expected"),
         problems => line("✗", &format!("expected: {}", problems.join(", "))),
     }
     text

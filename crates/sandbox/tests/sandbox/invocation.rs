@@ -38,7 +38,7 @@ async fn a_function_answers_and_is_used_again() {
     assert_eq!(first["GREETING"], "hello");
     assert_eq!(first["AWS_LAMBDA_FUNCTION_NAME"], "obedient");
     assert_eq!(first["AWS_REGION"], "us-east-1");
-    assert_eq!(first["AWS_ENDPOINT_URL"], running.endpoint);
+    assert_eq!(first["AWS_ENDPOINT_URL"], running.endpoint());
     assert_eq!(first["_HANDLER"], "bootstrap");
     assert!(first.get("HOME").is_none(), "inherited: {first}");
 }

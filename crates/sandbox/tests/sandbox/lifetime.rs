@@ -26,7 +26,7 @@ struct Busy {
 impl Busy {
     /// Starts scripts and a function.
     async fn start() -> Busy {
-        let running = Running::start(&[]);
+        let mut running = Running::start(&[]);
         let client = running.client();
         let path = "/2015-03-31/functions/obedient/invocations";
         let invoked = client.request(Method::POST, path, "lambda").body("{}").send().await;
@@ -38,7 +38,7 @@ impl Busy {
             "Parameters": { "commands": [script] },
         });
         client.json(SSM, "SendCommand", &body).await.expect("a command");
-        let guard = i32::try_from(running.process.id()).expect("an id");
+        let guard = i32::try_from(running.process.child().id()).expect("an id");
         // The sandbox, moto, the function, the shell and its four children, one of which has left
         // its session and has no mark.
         let all = eventually(|| {
@@ -57,13 +57,11 @@ impl Busy {
         Busy { running, sandbox, family, temporary_directory }
     }
 
-    fn env_file(&self) -> PathBuf {
-        self.running.directory.path().join("sandbox.env")
-    }
-
     fn assert_gone(&self) {
         gone(&self.family, &self.temporary_directory);
-        assert!(!self.env_file().exists(), "the environment file is still there");
+        for file in [self.running.process.env_file(), self.running.process.ready_file()] {
+            assert!(!file.exists(), "{} is still there", file.display());
+        }
     }
 }
 
@@ -123,9 +121,9 @@ async fn a_killed_sandbox_leaves_nothing() {
 async fn a_sandbox_whose_guard_is_killed_leaves_nothing() {
     let mut busy = Busy::start().await;
     // Waiting for the guard would close it, and the sandbox would end for that.
-    let _stdin = busy.running.process.stdin.take();
-    busy.running.process.kill().expect("SIGKILL");
-    busy.running.process.wait().expect("its end");
+    let _stdin = busy.running.process.child().stdin.take();
+    busy.running.process.child().kill().expect("SIGKILL");
+    busy.running.process.child().wait().expect("its end");
     busy.assert_gone();
 }
 
@@ -139,9 +137,9 @@ async fn with_sandbox_and_guard_killed_moto_and_the_function_end() {
     let ends: HashSet<i32> = busy.family.iter().filter(|id| own(id)).copied().collect();
     assert_eq!(ends.len(), 2, "{ends:?}");
     kill(busy.sandbox, Signal::STOP);
-    busy.running.process.kill().expect("SIGKILL");
+    busy.running.process.child().kill().expect("SIGKILL");
     kill(busy.sandbox, Signal::KILL);
-    busy.running.process.wait().expect("its end");
+    busy.running.process.child().wait().expect("its end");
 
     let ended = eventually(|| (!ends.iter().any(|id| lives(*id))).then_some(()));
     // Before anything fails: nobody else ends what is left now.
@@ -155,8 +153,8 @@ async fn with_sandbox_and_guard_killed_moto_and_the_function_end() {
 #[tokio::test]
 async fn a_terminated_sandbox_leaves_nothing() {
     let mut busy = Busy::start().await;
-    kill(i32::try_from(busy.running.process.id()).expect("an id"), Signal::TERM);
-    let status = eventually(|| busy.running.process.try_wait().expect("its state"));
+    kill(i32::try_from(busy.running.process.child().id()).expect("an id"), Signal::TERM);
+    let status = eventually(|| busy.running.process.child().try_wait().expect("its state"));
     assert!(status.expect("its end").success());
     busy.assert_gone();
 }
@@ -164,8 +162,8 @@ async fn a_terminated_sandbox_leaves_nothing() {
 #[tokio::test]
 async fn a_sandbox_ends_when_its_stdin_closes() {
     let mut busy = Busy::start().await;
-    drop(busy.running.process.stdin.take());
-    let status = eventually(|| busy.running.process.try_wait().expect("its state"));
+    drop(busy.running.process.child().stdin.take());
+    let status = eventually(|| busy.running.process.child().try_wait().expect("its state"));
     assert!(status.expect("its end").success());
     busy.assert_gone();
 }

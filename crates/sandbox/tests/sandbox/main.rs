@@ -5,5 +5,6 @@ mod gateway;
 mod invocation;
 mod lifetime;
 mod moto_quirks;
+mod ready;
 mod running;
 mod strangers;

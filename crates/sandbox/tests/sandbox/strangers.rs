@@ -25,7 +25,7 @@ const NOBODY: u32 = 65_534;
 /// What a browser or another program asks, which knows the address and nothing else.
 fn ask(method: Method, path: &str) -> reqwest::RequestBuilder {
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    client.request(method, format!("{}{path}", shared().running.endpoint))
+    client.request(method, format!("{}{path}", shared().running.endpoint()))
 }
 
 /// The same with the key, as if a page had learned it.
@@ -198,14 +198,14 @@ async fn another_user_of_the_machine_gets_nothing() {
     };
     let target = ["--header", "x-amz-target: AmazonSSM.SendCommand"];
     assert_eq!(
-        status(&[&target[..], &["--data", SEND_COMMAND, &running.endpoint]].concat()),
+        status(&[&target[..], &["--data", SEND_COMMAND, running.endpoint()]].concat()),
         "403"
     );
     nothing_ran();
     assert_eq!(status(&[&next_invocation(running).await]), "403");
 
     let directory = shared().running_directory().display().to_string();
-    let env_file = running.directory.path().join("sandbox.env").display().to_string();
+    let env_file = running.process.env_file().display().to_string();
     assert!(as_nobody("id", &[]).status.success());
     assert!(!as_nobody("ls", &[&directory]).status.success());
     assert!(!as_nobody("cat", &[&env_file]).status.success());
@@ -215,7 +215,9 @@ async fn another_user_of_the_machine_gets_nothing() {
 fn what_is_written_is_for_the_owner_alone() {
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(shared().running_directory()), 0o700);
-    assert_eq!(mode(&shared().running.directory.path().join("sandbox.env")), 0o600);
+    let process = &shared().running.process;
+    assert_eq!(mode(&process.env_file()), 0o600);
+    assert_eq!(mode(&process.ready_file()), 0o600);
 }
 
 #[test]

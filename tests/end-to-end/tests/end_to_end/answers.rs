@@ -2,8 +2,8 @@
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use rstest::rstest;
-use serde_json::{Value, json};
 use sandbox_client::{NODES, OWN_DOCUMENT, Sandbox};
+use serde_json::{Value, json};
 
 use crate::{borrowed, node, shell_task, task};
 
@@ -180,16 +180,17 @@ async fn a_script_over_its_execution_timeout_fails(
 async fn two_executions_at_once_get_their_own_outputs() {
     let sandbox = Sandbox::shared().await;
     let machine = Sandbox::state_machine("run-command-by-instance-ids");
-    let gates = [sandbox.gate(NODES[0]), sandbox.gate(NODES[0])];
-    let input = |name: &str, gate: &str| json!({ "InstanceIds": [NODES[0]], "Commands": [gate, format!("echo {name}")] });
-    let (first, second) = (input("first", &gates[0].line()), input("second", &gates[1].line()));
+    let barriers = [sandbox.barrier(NODES[0]), sandbox.barrier(NODES[0])];
+    let input = |name: &str, barrier: &str| json!({ "InstanceIds": [NODES[0]], "Commands": [barrier, format!("echo {name}")] });
+    let (first, second) =
+        (input("first", &barriers[0].line()), input("second", &barriers[1].line()));
     let first = sandbox.start_execution(&machine, &first).await;
     let second = sandbox.start_execution(&machine, &second).await;
     // Both run, and the later one ends first.
     let commands = [sandbox.commands_of(&first).await, sandbox.commands_of(&second).await].concat();
-    gates[1].open();
+    barriers[1].open();
     let second = sandbox.execution_ended(&second).await;
-    gates[0].open();
+    barriers[0].open();
     let first = sandbox.execution_ended(&first).await;
 
     for (ended, name, command) in
@@ -232,9 +233,9 @@ async fn a_failure_can_be_caught_by_its_name_and_read_from_its_cause() {
 #[tokio::test]
 async fn every_attempt_of_a_task_gets_the_answer_of_its_own_command() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[1]);
-    // The first attempt finds the gate closed, opens it for the second one, and fails.
-    let script = format!("[ -e {0} ] || {{ touch {0}; exit 1; }}", gate.name());
+    let barrier = sandbox.barrier(NODES[1]);
+    // The first attempt finds the barrier closed, opens it for the second one, and fails.
+    let script = format!("[ -e {0} ] || {{ touch {0}; exit 1; }}", barrier.name());
     let mut run = shell_task(&[NODES[1]], &[&script, "echo second"]);
     run["Retry"] = json!([{
         "ErrorEquals": ["RunCommand.Failed"], "IntervalSeconds": 1, "MaxAttempts": 1, "BackoffRate": 1,
@@ -329,9 +330,9 @@ async fn a_node_that_is_not_heard_of_fails_the_command_in_the_end() {
 #[tokio::test]
 async fn a_cancelled_command_fails_its_task() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[2]);
+    let barrier = sandbox.barrier(NODES[2]);
     let execution =
-        sandbox.start_task(&shell_task(&[NODES[2]], &["echo begun", &gate.line()])).await;
+        sandbox.start_task(&shell_task(&[NODES[2]], &["echo begun", &barrier.line()])).await;
     let commands = sandbox.commands_of(&execution).await;
     let cancelled = sandbox.ssm.cancel_command().command_id(&commands[0]).send().await;
     cancelled.expect("the command is cancelled");

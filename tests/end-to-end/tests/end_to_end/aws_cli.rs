@@ -1,7 +1,7 @@
 //! The AWS CLI, as a user at a terminal has it.
 
-use serde_json::{Value, json};
 use sandbox_client::{NODES, Sandbox, eventually};
+use serde_json::{Value, json};
 
 use crate::node;
 
@@ -66,8 +66,8 @@ async fn the_aws_cli_runs_a_command_and_reads_it_back() {
 #[tokio::test]
 async fn the_aws_cli_cancels_a_command() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[2]);
-    let parameters = json!({ "commands": [gate.line()] }).to_string();
+    let barrier = sandbox.barrier(NODES[2]);
+    let parameters = json!({ "commands": [barrier.line()] }).to_string();
     let sent = sandbox.aws_cli(&[
         "ssm",
         "send-command",

@@ -3,10 +3,10 @@
 use std::fs;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use serde_json::{Value, json};
 use sandbox_client::{
     DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, eventually, unique_number, workspace,
 };
+use serde_json::{Value, json};
 
 use crate::{node, shell_task};
 
@@ -88,8 +88,8 @@ async fn the_same_event_five_times_is_answered_once() {
 #[tokio::test]
 async fn six_events_at_once_are_answered_once() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[1]);
-    let script = [gate.line(), "echo once".to_owned(), "exit 1".to_owned()];
+    let barrier = sandbox.barrier(NODES[1]);
+    let script = [barrier.line(), "echo once".to_owned(), "exit 1".to_owned()];
     let task = shell_task(&[NODES[1]], &script.each_ref().map(String::as_str));
     let execution = sandbox.start_task(&task).await;
     let commands = sandbox.commands_of(&execution).await;
@@ -98,7 +98,7 @@ async fn six_events_at_once_are_answered_once() {
     // Five invocations of the relay read again and again when the command ends with an event of
     // its own.
     sandbox.put_events(&vec![event_of(&command, "Failed"); 5]).await;
-    gate.open();
+    barrier.open();
 
     let cause = sandbox.execution_ended(&execution).await.failure("RunCommand.Failed");
     assert_eq!(node(&cause, NODES[1])["StandardOutputContent"], "once\n");
@@ -118,8 +118,8 @@ async fn six_events_at_once_are_answered_once() {
 #[tokio::test]
 async fn an_event_that_lies_about_the_status_does_not_make_the_answer() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[2]);
-    let script = [gate.line(), "exit 4".to_owned()];
+    let barrier = sandbox.barrier(NODES[2]);
+    let script = [barrier.line(), "exit 4".to_owned()];
     let task = shell_task(&[NODES[2]], &script.each_ref().map(String::as_str));
     let execution = sandbox.start_task(&task).await;
     let commands = sandbox.commands_of(&execution).await;
@@ -130,7 +130,7 @@ async fn an_event_that_lies_about_the_status_does_not_make_the_answer() {
     forged["detail-type"] = json!("EC2 Command Invocation Status-change Notification");
     assert_eq!(sandbox.invoke_relay(&forged).await.outcome(), "Running");
     assert_eq!(sandbox.answers_of(&execution).await, 0);
-    gate.open();
+    barrier.open();
     let cause = sandbox.execution_ended(&execution).await.failure("RunCommand.Failed");
     assert_eq!(node(&cause, NODES[2])["ResponseCode"], 4);
 }
@@ -163,13 +163,14 @@ async fn a_document_without_a_token_has_nobody_to_answer() {
 #[tokio::test]
 async fn a_stopped_execution_leaves_a_command_that_ends_in_peace() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[0]);
-    let execution = sandbox.start_task(&shell_task(&[NODES[0]], &[&gate.line(), "exit 3"])).await;
+    let barrier = sandbox.barrier(NODES[0]);
+    let execution =
+        sandbox.start_task(&shell_task(&[NODES[0]], &[&barrier.line(), "exit 3"])).await;
     let commands = sandbox.commands_of(&execution).await;
     sandbox.stop_execution(&execution).await;
     let ended = sandbox.execution_ended(&execution).await;
     assert_eq!((ended.status, ended.output), (ExecutionStatus::Aborted, None));
-    gate.open();
+    barrier.open();
 
     assert_eq!(sandbox.relay_outcomes_of(&commands[0], 1).await, ["AlreadyClosed"]);
     let invocation = sandbox.deliveries(&commands[0]);
@@ -185,8 +186,8 @@ async fn a_stopped_execution_leaves_a_command_that_ends_in_peace() {
 #[tokio::test]
 async fn an_answer_that_comes_after_the_tasks_timeout_changes_nothing() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[1]);
-    let mut run = shell_task(&[NODES[1]], &[&gate.line(), "echo late"]);
+    let barrier = sandbox.barrier(NODES[1]);
+    let mut run = shell_task(&[NODES[1]], &[&barrier.line(), "echo late"]);
     run["TimeoutSeconds"] = json!(1);
     run["Catch"] = json!([{ "ErrorEquals": ["States.Timeout"], "Next": "GoOn" }]);
     let definition = json!({
@@ -201,7 +202,7 @@ async fn an_answer_that_comes_after_the_tasks_timeout_changes_nothing() {
     let commands = sandbox.commands_of(&execution).await;
     let ended = sandbox.execution_ended(&execution).await;
     assert_eq!(*ended.success(), json!({ "WentOn": true }));
-    gate.open();
+    barrier.open();
 
     assert_eq!(sandbox.relay_outcomes_of(&commands[0], 1).await, ["AlreadyClosed"]);
     assert_eq!(sandbox.execution_ended(&execution).await, ended);

@@ -9,12 +9,12 @@ use aws_sdk_ssm::types::{
     AutomationExecution, AutomationExecutionStatus, Command, CommandStatus, DocumentFormat,
 };
 use rstest::rstest;
-use serde_json::{Value, json};
 use sandbox_client::{NODES, Sandbox, eventually, workspace};
+use serde_json::{Value, json};
 
 use crate::{borrowed, node};
 
-/// The node in the state machine of `tests/fixtures`.
+/// The node in the state machine of `tests/end-to-end/fixtures`.
 const NODE_OF_FIXTURE: &str = "i-1234567890abcdef0";
 
 /// A token that no task has, and long enough to be found in a log.
@@ -134,9 +134,9 @@ async fn a_command_that_cannot_start_fails_with_the_way_to_the_reason() {
 #[tokio::test]
 async fn a_stopped_execution_cancels_its_script() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[1]);
-    let execution = sandbox.start_task(&by_instance_ids(&[NODES[1]], &[&gate.line()])).await;
-    let command = command_with(&sandbox, gate.name()).await;
+    let barrier = sandbox.barrier(NODES[1]);
+    let execution = sandbox.start_task(&by_instance_ids(&[NODES[1]], &[&barrier.line()])).await;
+    let command = command_with(&sandbox, barrier.name()).await;
     let id = command.command_id().expect("a command has an id");
     sandbox.stop_execution(&execution).await;
     assert_eq!(sandbox.execution_ended(&execution).await.status, ExecutionStatus::Aborted);
@@ -147,7 +147,7 @@ async fn a_stopped_execution_cancels_its_script() {
 #[tokio::test]
 async fn the_automation_has_ended_while_the_script_still_runs() {
     let sandbox = Sandbox::shared().await;
-    let gate = sandbox.gate(NODES[2]);
+    let barrier = sandbox.barrier(NODES[2]);
     let document = "SfnRunCommandByInstanceIds";
     let id = sandbox.aws_cli(&[
         "ssm",
@@ -156,7 +156,7 @@ async fn the_automation_has_ended_while_the_script_still_runs() {
         document,
         "--parameters",
         &json!({
-            "InstanceIds": [NODES[2]], "Commands": [gate.line()], "taskToken": [TOKEN_OF_NOBODY],
+            "InstanceIds": [NODES[2]], "Commands": [barrier.line()], "taskToken": [TOKEN_OF_NOBODY],
         })
         .to_string(),
     ])["AutomationExecutionId"]
@@ -176,7 +176,7 @@ async fn the_automation_has_ended_while_the_script_still_runs() {
     let outputs = steps.iter().find_map(|step| step["Outputs"]["CommandId"][0].as_str());
     let command = outputs.expect("the id of the command");
     assert_eq!(sandbox.command(command).await.status(), Some(&CommandStatus::InProgress));
-    gate.open();
+    barrier.open();
     let command = sandbox.command_ended(command).await;
     assert_eq!(command.status(), Some(&CommandStatus::Success));
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use serde_json::{Value, json};
-use sandbox_client::{DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, task_token, unique_number};
 use end_to_end::secret::Secret;
+use sandbox_client::{DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, task_token, unique_number};
+use serde_json::{Value, json};
 
 use crate::{borrowed, shell_task};
 
@@ -63,15 +63,15 @@ async fn every_flow(sandbox: &Sandbox) {
 }
 
 async fn already_closed(sandbox: &Sandbox) {
-    let gate = sandbox.gate(NODES[2]);
-    let execution = sandbox.start_task(&shell_task(&[NODES[2]], &[&gate.line()])).await;
+    let barrier = sandbox.barrier(NODES[2]);
+    let execution = sandbox.start_task(&shell_task(&[NODES[2]], &[&barrier.line()])).await;
     let id = sandbox.commands_of(&execution).await.remove(0);
     let running = sandbox.command(&id).await;
     let mut of_node = event_of(&running, "Success");
     of_node["detail-type"] = json!("EC2 Command Invocation Status-change Notification");
     assert_eq!(sandbox.invoke_relay(&of_node).await.outcome(), "Running");
     sandbox.stop_execution(&execution).await;
-    gate.open();
+    barrier.open();
     assert_eq!(sandbox.relay_outcomes_of(&id, 1).await.last().unwrap(), "Running");
     assert_eq!(sandbox.relay_outcomes_of(&id, 2).await, ["Running", "AlreadyClosed"]);
 }

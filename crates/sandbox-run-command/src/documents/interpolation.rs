@@ -1,0 +1,101 @@
+//! Replaces `{{ name }}` in a document's inputs by the values of parameters.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::Value;
+
+/// The values of a document's parameters, by name.
+pub type Values = BTreeMap<String, Value>;
+
+/// The same inputs with each `{{ name }}` of a known parameter replaced.
+///
+/// A text that is nothing but `{{ name }}` becomes the value itself, whatever its type; inside a
+/// longer text, a value that is no text is written as JSON, as the agent does. Replaced text is
+/// not looked at again, so that a value cannot pull in another one.
+pub fn interpolate(input: &Value, values: &Values) -> Value {
+    match input {
+        Value::String(text) => interpolate_text(text, values),
+        Value::Array(items) => items.iter().map(|item| interpolate(item, values)).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| (name.clone(), interpolate(member, values)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => input.clone(),
+    }
+}
+
+fn interpolate_text(text: &str, values: &Values) -> Value {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, value, after)) = next_parameter(rest, values) {
+        if before.is_empty() && after.is_empty() && rest.len() == text.len() {
+            return value.clone();
+        }
+        replaced.push_str(before);
+        replaced.push_str(&as_text(value));
+        rest = after;
+    }
+    replaced.push_str(rest);
+    Value::String(replaced)
+}
+
+/// The text before the next known parameter, its value, and the text after it.
+fn next_parameter<'a>(text: &'a str, values: &'a Values) -> Option<(&'a str, &'a Value, &'a str)> {
+    text.match_indices("{{").find_map(|(start, _)| {
+        let (name, after) = text[start + 2..].split_once("}}")?;
+        let value = values.get(name.trim())?;
+        Some((&text[..start], value, after))
+    })
+}
+
+/// A value as the text that it is inside another text.
+pub fn as_text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
+    fn check(input: Value, expected: Value) {
+        let values = Values::from([
+            ("commands".to_owned(), json!(["a", "b"])),
+            ("name".to_owned(), json!("x")),
+            ("count".to_owned(), json!(3)),
+            ("nested".to_owned(), json!("{{ name }}")),
+        ]);
+        assert_eq!(interpolate(&input, &values), expected);
+    }
+
+    #[test]
+    fn a_whole_text_becomes_the_value() {
+        check(json!("{{ commands }}"), json!(["a", "b"]));
+        check(json!("{{count}}"), json!(3));
+        check(json!({"run": ["{{ commands }}"]}), json!({"run": [["a", "b"]]}));
+    }
+
+    #[test]
+    fn inside_a_text_the_value_is_text() {
+        check(json!("-{{ name }}-{{count}}-"), json!("-x-3-"));
+        check(json!("all: {{ commands }}"), json!(r#"all: ["a","b"]"#));
+    }
+
+    #[test]
+    fn what_is_no_parameter_stays() {
+        check(json!("{{ other }} {{ name }}"), json!("{{ other }} x"));
+        check(json!("{{ name"), json!("{{ name"));
+        check(json!("}} {{ {{ name }}"), json!("}} {{ x"));
+        check(json!([1, null, true]), json!([1, null, true]));
+    }
+
+    #[test]
+    fn a_value_cannot_pull_in_another_one() {
+        check(json!("{{ nested }}!"), json!("{{ name }}!"));
+    }
+}

@@ -1,0 +1,300 @@
+//! Managed nodes: directories with an id, a name, tags, and a behaviour of their agent.
+
+mod target;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use target::Target;
+
+/// A managed node, as its `node.json` describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct NodeFile {
+    /// Shown as `InstanceName` and `ComputerName`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The operating system that the node claims to run.
+    pub platform_type: Platform,
+    /// The tags by which targets find it.
+    pub tags: BTreeMap<String, String>,
+    /// How its agent behaves.
+    pub agent: Behaviour,
+}
+
+/// The operating system that a node claims to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Platform {
+    /// Runs shell scripts.
+    #[default]
+    Linux,
+    /// Runs no shell scripts, so that mixed fleets can be tried.
+    Windows,
+}
+
+impl Platform {
+    /// The value of `PlatformType`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Platform::Linux => "Linux",
+            Platform::Windows => "Windows",
+        }
+    }
+}
+
+/// How a node's agent behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Behaviour {
+    /// It runs what it is sent.
+    #[default]
+    Online,
+    /// It is not running: what it is sent stays in progress until the timeouts pass.
+    Silent,
+    /// Nothing can be delivered to it: `Undeliverable` at once.
+    Undeliverable,
+    /// It may not run what it is sent: `AccessDenied` at once.
+    AccessDenied,
+}
+
+/// The file in a node's directory that describes it.
+const NODE_FILE: &str = "node.json";
+
+/// Makes a node below `directory`, the directory of [`Settings`](crate::Settings): its own
+/// directory and its `node.json`. A node that is there already is described anew.
+pub fn create_node(directory: &Path, id: &str, node: &NodeFile) -> io::Result<()> {
+    if !is_instance_id(id) {
+        let message = format!("expected an instance id such as i-0123456789abcdef0, got {id:?}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let home = directory.join("nodes").join(id);
+    std::fs::create_dir_all(&home)?;
+    // Renamed into its place, so that no read finds half a file.
+    let written = tempfile::NamedTempFile::new_in(&home)?;
+    serde_json::to_writer_pretty(&written, node)?;
+    written.persist(home.join(NODE_FILE))?;
+    Ok(())
+}
+
+/// Whether this is an id of the service model: `i-` and 8 or 17 letters or digits, or `mi-` and
+/// 17. It is also what makes an id safe as the name of a directory.
+pub(crate) fn is_instance_id(id: &str) -> bool {
+    let word = |text: &str, lengths: &[usize]| {
+        lengths.contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    match (id.strip_prefix("mi-"), id.strip_prefix("i-")) {
+        (Some(rest), _) => word(rest, &[17]),
+        (None, Some(rest)) => word(rest, &[8, 17]),
+        (None, None) => false,
+    }
+}
+
+/// One managed node.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) id: String,
+    /// Its directory, which is its whole world.
+    pub(crate) home: PathBuf,
+    pub(crate) file: NodeFile,
+}
+
+impl Node {
+    /// Whether every one of the targets names this node.
+    pub(crate) fn is_targeted(&self, targets: &[Target]) -> bool {
+        targets.iter().all(|target| self.has(&target.key, &target.values))
+    }
+
+    /// Whether one of the values is what the node has under this key of a target or a filter.
+    pub(crate) fn has(&self, key: &str, values: &[String]) -> bool {
+        let listed = |own: &str| values.iter().any(|value| value == own);
+        if let Some(tag) = key.strip_prefix("tag:") {
+            return self.file.tags.get(tag).is_some_and(|value| listed(value));
+        }
+        match key.to_ascii_lowercase().as_str() {
+            "tag-key" => self.file.tags.keys().any(|tag| listed(tag)),
+            "instanceids" => listed(&self.id),
+            "platformtypes" => listed(self.file.platform_type.as_str()),
+            "pingstatus" => listed(self.ping_status()),
+            "resourcetype" => listed(self.resource_type()),
+            _ => false,
+        }
+    }
+
+    /// The value of `PingStatus`.
+    pub(crate) fn ping_status(&self) -> &'static str {
+        match self.file.agent {
+            Behaviour::Silent => "ConnectionLost",
+            Behaviour::Online | Behaviour::Undeliverable | Behaviour::AccessDenied => "Online",
+        }
+    }
+
+    /// The value of `ResourceType`.
+    pub(crate) fn resource_type(&self) -> &'static str {
+        if self.id.starts_with("mi-") { "ManagedInstance" } else { "EC2Instance" }
+    }
+
+    /// The directory that a script starts in: the node's own, or what `workingDirectory` names
+    /// inside it. A script's `/home/ssm-user/` never is that of this machine.
+    pub(crate) fn working_directory(&self, wanted: &str) -> PathBuf {
+        let mut inside = PathBuf::new();
+        for component in Path::new(wanted).components() {
+            match component {
+                Component::Normal(name) => inside.push(name),
+                Component::ParentDir => {
+                    inside.pop();
+                }
+                Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+            }
+        }
+        self.home.join(inside)
+    }
+}
+
+/// All managed nodes, read from their directories whenever they are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Nodes {
+    directory: PathBuf,
+}
+
+impl Nodes {
+    /// The nodes below the directory of the sandbox.
+    pub(crate) fn new(directory: &Path) -> Nodes {
+        Nodes { directory: directory.join("nodes") }
+    }
+
+    /// The node of this id, if there is one. The error names the file that cannot be read.
+    pub(crate) async fn get(&self, id: &str) -> io::Result<Option<Node>> {
+        if !is_instance_id(id) {
+            return Ok(None);
+        }
+        let home = self.directory.join(id);
+        let path = home.join(NODE_FILE);
+        let named = |error: &dyn std::fmt::Display, kind| {
+            io::Error::new(kind, format!("reading the node {}: {error}", path.display()))
+        };
+        match tokio::fs::read(&path).await {
+            Ok(bytes) => {
+                let file = serde_json::from_slice(&bytes)
+                    .map_err(|error| named(&error, io::ErrorKind::InvalidData))?;
+                Ok(Some(Node { id: id.to_owned(), home, file }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(named(&error, error.kind())),
+        }
+    }
+
+    /// Every node, by id.
+    pub(crate) async fn all(&self) -> io::Result<Vec<Node>> {
+        let mut ids = Vec::new();
+        let mut entries = match tokio::fs::read_dir(&self.directory).await {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        while let Some(entry) = entries.next_entry().await? {
+            ids.extend(entry.file_name().into_string());
+        }
+        ids.sort();
+        let mut nodes = Vec::with_capacity(ids.len());
+        for id in &ids {
+            nodes.extend(self.get(id).await?);
+        }
+        Ok(nodes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> Node {
+        let tags = BTreeMap::from([("Role".to_owned(), "web".to_owned())]);
+        Node {
+            id: "i-0123456789abcdef0".to_owned(),
+            home: PathBuf::from("/sandbox/nodes/i-0123456789abcdef0"),
+            file: NodeFile { tags, ..NodeFile::default() },
+        }
+    }
+
+    #[test]
+    fn knows_an_instance_id() {
+        for id in
+            ["i-12345678", "i-0123456789abcdef0", "i-02573cafcfEXAMPLE", "mi-0123456789abcdef0"]
+        {
+            assert!(is_instance_id(id), "{id}");
+        }
+        for id in ["", "i-", "i-1234567", "i-../../etc", "mi-12345678", "x-12345678", "i-1234567é"]
+        {
+            assert!(!is_instance_id(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn targets_are_alternatives_inside_and_conditions_between() {
+        let target = |key: &str, values: &[&str]| Target {
+            key: key.to_owned(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        };
+        let web = target("tag:Role", &["db", "web"]);
+        let id = target("instanceids", &["i-0123456789abcdef0"]);
+        assert!(node().is_targeted(std::slice::from_ref(&web)));
+        assert!(node().is_targeted(&[web.clone(), id]));
+        assert!(node().is_targeted(&[target("tag-key", &["Role"])]));
+        assert!(!node().is_targeted(&[web, target("InstanceIds", &["i-12345678"])]));
+        assert!(!node().is_targeted(&[target("tag:role", &["web"])]));
+        assert!(!node().is_targeted(&[target("tag:Role", &[])]));
+    }
+
+    #[test]
+    fn a_working_directory_stays_inside_the_node() {
+        let home = node().home;
+        for none in ["", "/", ".", "..", "/../.."] {
+            assert_eq!(node().working_directory(none), home, "{none:?}");
+        }
+        for inside in ["/home/ssm-user/", "home/ssm-user", "/../home/x/../ssm-user"] {
+            assert_eq!(node().working_directory(inside), home.join("home/ssm-user"), "{inside:?}");
+        }
+        // To the agent, quotes are a name like any other.
+        assert_eq!(node().working_directory("\"\""), home.join("\"\""));
+    }
+
+    #[tokio::test]
+    async fn a_node_is_read_when_it_is_needed() {
+        let directory = tempfile::tempdir().unwrap();
+        let nodes = Nodes::new(directory.path());
+        assert!(nodes.all().await.unwrap().is_empty());
+
+        let file = NodeFile { agent: Behaviour::AccessDenied, ..node().file };
+        create_node(directory.path(), "i-12345678", &file).unwrap();
+        let home = directory.path().join("nodes/mi-0123456789abcdef0");
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(home.join(NODE_FILE), r#"{"Tags":{}}"#).unwrap();
+
+        let all = nodes.all().await.unwrap();
+        assert_eq!(
+            all.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(),
+            ["i-12345678", "mi-0123456789abcdef0"]
+        );
+        assert_eq!(all[0].file, file);
+        assert_eq!(all[1].file, NodeFile::default());
+        assert!(create_node(directory.path(), "../x", &file).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_broken_node_file_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("nodes/i-12345678");
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join(NODE_FILE), r#"{"Agent":"asleep"}"#).unwrap();
+
+        let error = Nodes::new(directory.path()).get("i-12345678").await.unwrap_err();
+        assert!(error.to_string().contains("i-12345678/node.json"), "{error}");
+        assert!(error.to_string().contains("asleep"), "{error}");
+    }
+}

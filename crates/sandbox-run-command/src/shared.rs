@@ -1,0 +1,64 @@
+//! What requests and running commands have in common.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{documents::Documents, locked::Locked, nodes::Nodes, store::Store};
+
+/// What a sandbox decides about its Run Command.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Holds `nodes/<instance id>/`, one directory per managed node.
+    pub directory: PathBuf,
+    /// The region in events.
+    pub region: String,
+    /// The account in events and errors.
+    pub account: String,
+    /// `List*` and `Get*` show the state as it was this long ago, as the real reads may.
+    pub read_lag: Duration,
+    /// Set for every script: the sandbox's own mark, by which its processes are found.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What requests and running commands have in common.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) nodes: Nodes,
+    pub(crate) documents: Arc<dyn Documents>,
+    pub(crate) store: Mutex<Store>,
+    /// How many commands are being carried out.
+    pub(crate) active: watch::Sender<usize>,
+}
+
+impl Shared {
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.locked()
+    }
+
+    /// The time whose state reads show now.
+    pub(crate) fn read_time(&self) -> Instant {
+        let now = Instant::now();
+        now.checked_sub(self.settings.read_lag).unwrap_or(now)
+    }
+}
+
+/// Counts a command as active until it is dropped, however the command ends.
+pub(crate) struct Active(pub(crate) Arc<Shared>);
+
+impl Active {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Active {
+        shared.active.send_modify(|count| *count += 1);
+        Active(Arc::clone(shared))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.send_modify(|count| *count -= 1);
+    }
+}

@@ -1,0 +1,4 @@
+//! CloudFormation: deploys the stack into moto.
+
+pub mod package;
+pub mod stack;

@@ -1,0 +1,25 @@
+//! Deployment packages of functions.
+
+use std::{
+    fs, io,
+    io::{Cursor, Write},
+    path::PathBuf,
+};
+
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+/// A deployment package: the program as `bootstrap`.
+pub async fn package(program: PathBuf) -> io::Result<Vec<u8>> {
+    let packed = tokio::task::spawn_blocking(move || {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        // Not compressed: it travels within one machine.
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .unix_permissions(0o755);
+        archive.start_file("bootstrap", options).map_err(io::Error::other)?;
+        archive.write_all(&fs::read(&program)?)?;
+        archive.finish().map(Cursor::into_inner).map_err(io::Error::other)
+    })
+    .await;
+    packed.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+}

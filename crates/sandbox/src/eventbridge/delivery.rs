@@ -1,0 +1,160 @@
+//! Delivers events to the targets of the rules that match them: functions (by way of Lambda's queue,
+//! [`crate::lambda::queue`]) and queues.
+//!
+//! On the way, events are lost, duplicated, delayed and reordered as [`crate::faults`] says.
+//! `logs/delivery.log` has a line for each outcome, with ids and names and never an event's content.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use sandbox_run_command::locked::Locked;
+use serde_json::Value;
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{
+    permission::{allows_rule, policy_statements},
+    rules::{Rule, Rules, Target},
+};
+use crate::{
+    arn::name_of_arn,
+    aws::Client,
+    error_chain::error_chain,
+    faults::FaultPlan,
+    journal::Journal,
+    lambda::{code::function_name, queue::InvocationQueue},
+    sqs::send_to_queue,
+};
+
+/// Delivers events to the targets of rules.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    rules: Rules,
+    moto: Client,
+    invocations: InvocationQueue,
+    journal: Arc<Journal>,
+    faults: Arc<Mutex<FaultPlan>>,
+}
+
+impl Delivery {
+    /// Delivery by the rules of this moto.
+    pub fn new(
+        rules: Rules,
+        moto: Client,
+        invocations: InvocationQueue,
+        journal: Arc<Journal>,
+        faults: Arc<Mutex<FaultPlan>>,
+    ) -> Delivery {
+        Delivery { rules, moto, invocations, journal, faults }
+    }
+
+    /// Delivers events until there can be no more.
+    pub async fn run(self, mut events: mpsc::UnboundedReceiver<Value>) {
+        while let Some(event) = events.recv().await {
+            let copies = self.faults.locked().next_event();
+            if copies.is_empty() {
+                self.tell(&event, None, None, "lost by --drop-events");
+            }
+            let event = Arc::new(event);
+            for delay in copies {
+                let (delivery, event) = (self.clone(), Arc::clone(&event));
+                tokio::spawn(async move {
+                    sleep(delay).await;
+                    delivery.deliver(&event).await;
+                });
+            }
+        }
+    }
+
+    /// Gives an event to the targets of a rule, whatever the rule's pattern says.
+    pub async fn deliver_by_rule(&self, rule: &Rule, event: &Value) {
+        for target in &rule.targets {
+            let outcome = self.deliver_to(rule, target, event).await;
+            self.tell(event, Some(rule), Some(target), &outcome);
+        }
+    }
+
+    async fn deliver(&self, event: &Value) {
+        let rules = match self.rules.enabled().await {
+            Ok(rules) => rules,
+            Err(error) => {
+                self.tell(event, None, None, &format!("not delivered: {}", error_chain(&error)));
+                return;
+            }
+        };
+        for rule in rules.iter() {
+            match self.rules.matches(rule, event).await {
+                Ok(true) => self.deliver_by_rule(rule, event).await,
+                Ok(false) => {}
+                Err(error) => {
+                    self.tell(
+                        event,
+                        Some(rule),
+                        None,
+                        &format!("not matched: {}", error_chain(&error)),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Returns the outcome, for the log.
+    async fn deliver_to(&self, rule: &Rule, target: &Target, event: &Value) -> String {
+        let payload = match &target.input {
+            Some(input) => input.clone(),
+            None => event.to_string(),
+        };
+        let delivered = match service(&target.arn) {
+            "lambda" => self.invoke(rule, target, payload.clone()).await,
+            "sqs" => send_to_queue(&self.moto, &target.arn, &payload)
+                .await
+                .map(|()| "sent".to_owned())
+                .map_err(|error| error_chain(&error)),
+            other => Err(format!("the sandbox does not deliver to {other}")),
+        };
+        let problem = match delivered {
+            Ok(outcome) => return outcome,
+            Err(problem) => problem,
+        };
+        let Some(queue) = &target.dead_letter_queue else {
+            return format!("not delivered: {problem}");
+        };
+        match send_to_queue(&self.moto, queue, &payload).await {
+            Ok(()) => format!("sent to {}: {problem}", name_of_arn(queue)),
+            Err(error) => format!("not delivered: {problem}; nor sent on: {}", error_chain(&error)),
+        }
+    }
+
+    async fn invoke(
+        &self,
+        rule: &Rule,
+        target: &Target,
+        payload: String,
+    ) -> Result<String, String> {
+        let name = function_name(&target.arn);
+        let path = format!("/2015-03-31/functions/{name}/policy");
+        let policy = self.moto.get("lambda", "GetPolicy", &path).await;
+        let policy = policy.map_err(|error| error_chain(&error))?;
+        let statements = policy.as_ref().map(policy_statements).unwrap_or_default();
+        if !allows_rule(&statements, &rule.arn) {
+            return Err(format!("{name} has no permission for rule {}", rule.name));
+        }
+        self.invocations.submit(name, Bytes::from(payload));
+        Ok("invoked".to_owned())
+    }
+
+    fn tell(&self, event: &Value, rule: Option<&Rule>, target: Option<&Target>, outcome: &str) {
+        self.journal.record([
+            ("event", event["id"].clone()),
+            ("detail_type", event["detail-type"].clone()),
+            ("status", event["detail"]["status"].clone()),
+            ("command_id", event["detail"]["command-id"].clone()),
+            ("rule", rule.map(|rule| rule.name.clone()).into()),
+            ("target", target.map(|target| target.arn.clone()).into()),
+            ("outcome", outcome.into()),
+        ]);
+    }
+}
+
+fn service(arn: &str) -> &str {
+    arn.split(':').nth(2).unwrap_or_default()
+}
