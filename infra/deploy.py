@@ -33,7 +33,11 @@ FUNCTION_OUTPUTS = {"relay": "RelayFunctionName", "sweep": "SweepFunctionName"}
 # The machine that an ELF file names, as Lambda calls it.
 MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
 # What this script gives itself.
-OWN_PARAMETERS = {"CodeBucket": "BUCKET", "Architecture": "ARCH", **dict.fromkeys(FUNCTIONS.values(), "FUNCTIONS")}
+OWN_PARAMETERS = {
+    "CodeBucket": "BUCKET",
+    "Architecture": "ARCH",
+    **dict.fromkeys(FUNCTIONS.values(), "FUNCTIONS"),
+}
 EVENTS_MAX = 200
 COMMANDS_MAX = 5000
 HASH_CHARACTERS = 32
@@ -63,23 +67,31 @@ def parse(arguments):
         add_option(command, "stack", "STACK", "the stack's name")
         add_option(command, "region", "REGION", "the region, such as eu-central-1")
         if name == "deploy":
-            add_option(command, "bucket", "BUCKET", "an S3 bucket of yours in that region, for the code")
+            add_option(
+                command, "bucket", "BUCKET", "an S3 bucket of yours in that region, for the code"
+            )
             add_option(command, "functions", "FUNCTIONS", "the directory that holds NAME/bootstrap")
             add_option(command, "architecture", "ARCH", "arm64, which is the default, or x86_64")
             add_option(command, "parameters", "PARAMETERS", "parameters of the template, Key=Value")
-            command.add_argument("--only-check", action="store_true", help="check what is given, and end")
+            command.add_argument(
+                "--only-check", action="store_true", help="check what is given, and end"
+            )
         else:
             add_option(command, "confirm", "CONFIRM", "the stack's name once more")
     options = parser.parse_args(arguments)
     if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]{0,51}", options.stack):
         # Lambda's names have 64 characters at most, and the functions' begin with the stack's.
-        stop(f"STACK is '{options.stack}', and must be a letter and up to 51 letters, digits and hyphens.")
+        stop(
+            f"STACK is '{options.stack}', and must be a letter and up to 51 letters, digits and hyphens."
+        )
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]+", options.region):
         stop(f"REGION is '{options.region}', and must be a region's name, such as eu-central-1.")
     if options.command == "deploy":
         options.architecture = options.architecture or "arm64"
         if options.architecture not in MACHINES.values():
-            stop(f"ARCH is '{options.architecture}', and must be {' or '.join(sorted(MACHINES.values()))}.")
+            stop(
+                f"ARCH is '{options.architecture}', and must be {' or '.join(sorted(MACHINES.values()))}."
+            )
         if not options.bucket:
             stop(
                 "BUCKET is missing: the name of an S3 bucket that holds the functions' code. "
@@ -90,7 +102,9 @@ def parse(arguments):
 
 def add_option(command, name, variable, what):
     """An option whose default is in the environment, so that make need not write it into a command."""
-    command.add_argument(f"--{name}", default=os.environ.get(variable, ""), help=f"{what} ({variable})")
+    command.add_argument(
+        f"--{name}", default=os.environ.get(variable, ""), help=f"{what} ({variable})"
+    )
 
 
 def check_ours(stack, region):
@@ -123,10 +137,13 @@ def outputs_of(stack):
 
 def parameters_of(stack):
     parameters = stack.get("Parameters", [])
-    return {parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in parameters}
+    return {
+        parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in parameters
+    }
 
 
 # ---- Deploying -----------------------------------------------------------------------------------
+
 
 def deploy(aws, options):
     parameters = given_parameters(options.parameters)
@@ -147,14 +164,23 @@ def deploy(aws, options):
         parameters[FUNCTIONS[name]] = key
     say(f"deploying stack {options.stack} in {options.region}")
     deployed = aws.run(
-        "cloudformation", "deploy",
-        "--stack-name", options.stack,
-        "--template-file", TEMPLATE,
+        "cloudformation",
+        "deploy",
+        "--stack-name",
+        options.stack,
+        "--template-file",
+        TEMPLATE,
         # The template is longer than what CloudFormation takes without a bucket.
-        "--s3-bucket", options.bucket, "--s3-prefix", options.stack, "--force-upload",
-        "--capabilities", "CAPABILITY_NAMED_IAM",
+        "--s3-bucket",
+        options.bucket,
+        "--s3-prefix",
+        options.stack,
+        "--force-upload",
+        "--capabilities",
+        "CAPABILITY_NAMED_IAM",
         "--no-fail-on-empty-changeset",
-        "--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items()),
+        "--parameter-overrides",
+        *(f"{key}={value}" for key, value in parameters.items()),
     )
     if not deployed:
         tell_failures(aws, options.stack)
@@ -191,7 +217,9 @@ def package(directory, name, architecture):
     program = path.read_bytes()
     built_for = machine(program)
     if built_for != architecture:
-        stop(f"{path} is a program for {built_for}, and {architecture} is wanted: make build ARCH={architecture}")
+        stop(
+            f"{path} is a program for {built_for}, and {architecture} is wanted: make build ARCH={architecture}"
+        )
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o100755 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
@@ -224,7 +252,9 @@ def check_code(aws, stack, packages, parameters):
     for name, content in packages.items():
         function = outputs_of(stack)[FUNCTION_OUTPUTS[name]]
         expected = base64.b64encode(hashlib.sha256(content).digest()).decode()
-        configuration = aws.read("lambda", "get-function-configuration", "--function-name", function)
+        configuration = aws.read(
+            "lambda", "get-function-configuration", "--function-name", function
+        )
         if configuration is None:
             stop(f"The code of function {function} cannot be checked: {aws.problem}")
         if configuration["CodeSha256"] != expected:
@@ -243,13 +273,19 @@ def tell_reach(aws, stack):
         say(
             f"stack {stack['StackName']} may answer the tasks of every state machine of account "
             f"{aws.account} in {aws.region}: whoever may send its documents and has read a task's "
-            "token can have that task answered; PARAMETERS=\"StateMachineArns=ARN,ARN\" narrows it"
+            'token can have that task answered; PARAMETERS="StateMachineArns=ARN,ARN" narrows it'
         )
 
 
-
 def tell_failures(aws, stack):
-    events = aws.read("cloudformation", "describe-stack-events", "--stack-name", stack, "--max-items", str(EVENTS_MAX))
+    events = aws.read(
+        "cloudformation",
+        "describe-stack-events",
+        "--stack-name",
+        stack,
+        "--max-items",
+        str(EVENTS_MAX),
+    )
     for event in reversed((events or {}).get("StackEvents", [])):
         if event["ResourceStatus"].endswith("_FAILED"):
             reason = event.get("ResourceStatusReason", "no reason given")
@@ -257,6 +293,7 @@ def tell_failures(aws, stack):
 
 
 # ---- Destroying ----------------------------------------------------------------------------------
+
 
 def destroy(aws, options):
     stack = aws.stack(options.stack)
@@ -278,7 +315,11 @@ def destroy(aws, options):
 def check_confirmed(options):
     given = options.confirm
     if not given and sys.stdin.isatty():
-        print(f"To delete stack {options.stack} in {options.region}, type its name: ", end="", flush=True)
+        print(
+            f"To delete stack {options.stack} in {options.region}, type its name: ",
+            end="",
+            flush=True,
+        )
         try:
             given = sys.stdin.readline().strip()
         except KeyboardInterrupt:
@@ -321,12 +362,21 @@ def executing(aws, stack):
         return None, f"function {function} has no variable DOCUMENT_NAMES"
     count, more = 0, False
     for name in dict.fromkeys(names.split(",")):
-        filters = [{"key": "DocumentName", "value": name}, {"key": "ExecutionStage", "value": "Executing"}]
+        filters = [
+            {"key": "DocumentName", "value": name},
+            {"key": "ExecutionStage", "value": "Executing"},
+        ]
         # The CLI reads all pages. The parameters of a command hold its task's token, so nothing of a
         # command but its id leaves the CLI.
         listed = aws.read(
-            "ssm", "list-commands", "--filters", json.dumps(filters), "--max-items", str(COMMANDS_MAX),
-            "--query", "{Ids: Commands[].CommandId, More: NextToken}",
+            "ssm",
+            "list-commands",
+            "--filters",
+            json.dumps(filters),
+            "--max-items",
+            str(COMMANDS_MAX),
+            "--query",
+            "{Ids: Commands[].CommandId, More: NextToken}",
         )
         if listed is None:
             return None, aws.problem
@@ -362,7 +412,9 @@ class Aws:
 
     def read(self, *arguments):
         """The answer, or None when there is none. Why not is in `self.problem`."""
-        done = subprocess.run(self.command(*arguments, "--output", "json"), capture_output=True, **TEXT)
+        done = subprocess.run(
+            self.command(*arguments, "--output", "json"), capture_output=True, **TEXT
+        )
         self.problem = done.stderr.strip()
         if done.returncode != 0:
             return None
@@ -380,7 +432,12 @@ class Aws:
     def check_bucket(self, bucket):
         # The name of a bucket that was deleted can be taken by another account.
         location = self.read(
-            "s3api", "get-bucket-location", "--bucket", bucket, "--expected-bucket-owner", self.account
+            "s3api",
+            "get-bucket-location",
+            "--bucket",
+            bucket,
+            "--expected-bucket-owner",
+            self.account,
         )
         if location is None:
             stop(
@@ -392,7 +449,9 @@ class Aws:
         region = location.get("LocationConstraint") or "us-east-1"
         region = {"EU": "eu-west-1"}.get(region, region)
         if region != self.region:
-            stop(f"Bucket {bucket} is in {region}, and Lambda takes code from a bucket in {self.region} only.")
+            stop(
+                f"Bucket {bucket} is in {region}, and Lambda takes code from a bucket in {self.region} only."
+            )
 
     def upload(self, content, bucket, key):
         say(f"uploading s3://{bucket}/{key} ({len(content) / 1_000_000:.1f} MB)")
@@ -400,8 +459,16 @@ class Aws:
             file.write(content)
             file.flush()
             put = self.read(
-                "s3api", "put-object", "--bucket", bucket, "--key", key, "--body", file.name,
-                "--expected-bucket-owner", self.account,
+                "s3api",
+                "put-object",
+                "--bucket",
+                bucket,
+                "--key",
+                key,
+                "--body",
+                file.name,
+                "--expected-bucket-owner",
+                self.account,
             )
         if put is None:
             stop(f"s3://{bucket}/{key} was not uploaded: {self.problem}")
@@ -416,6 +483,7 @@ class Aws:
 
 
 # ---- Telling -------------------------------------------------------------------------------------
+
 
 def say(what):
     print(f"==> {escape_lines(what)}", flush=True)

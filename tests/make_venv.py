@@ -58,7 +58,10 @@ def install(python, file):
 
 def runs(python):
     """Whether it is there and works: an environment breaks when its Python is upgraded away."""
-    return python.is_file() and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+    return (
+        python.is_file()
+        and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+    )
 
 
 def run(command, failure):

@@ -208,6 +208,7 @@ def correct_attempts():
 
 # --- Step Functions: executions ------------------------------------------------------------------
 
+
 def correct_executions():
     """AWS: an execution without a name is called by a new UUID; a stopped or timed-out execution
     ends at once, waiting tasks included, and keeps the error and cause of StopExecution; the output
@@ -396,6 +397,7 @@ def status_event(execution, status):
 
 # --- CloudFormation, EventBridge, Lambda -----------------------------------------------------------
 
+
 def correct_list_defaults():
     """AWS: the default of a list parameter is split at its commas, as a given value is."""
     load_parameters = ResourceMap.load_parameters
@@ -405,7 +407,9 @@ def correct_list_defaults():
         for name, parameter in self._template.get("Parameters", {}).items():
             kind = parameter.get("Type", "String")
             value = self.resolved_parameters.get(name)
-            if isinstance(value, str) and (kind == "CommaDelimitedList" or kind.startswith("List<")):
+            if isinstance(value, str) and (
+                kind == "CommaDelimitedList" or kind.startswith("List<")
+            ):
                 self.resolved_parameters[name] = value.split(",")
         self._parsed_resources.update(self.resolved_parameters)
 
@@ -602,6 +606,7 @@ def correct_code_location():
 
 # --- S3 -------------------------------------------------------------------------------------------
 
+
 def correct_bucket_owner():
     """AWS: a request that says in x-amz-expected-bucket-owner which account a bucket belongs to is
     denied when it belongs to another."""
@@ -624,6 +629,7 @@ def correct_bucket_owner():
 
 # --- IAM ------------------------------------------------------------------------------------------
 
+
 def resources_of(service, operation, body, region, account):
     """The resources for which AWS looks for a permission. Moto itself asks for "*" alone."""
     if service == "states" and operation.startswith("SendTask"):
@@ -631,11 +637,15 @@ def resources_of(service, operation, body, region, account):
         if endpoint is None:
             # A token that was never issued belongs to no state machine: it is refused as a token.
             return [f"arn:aws:states:{region}:{account}:stateMachine:*"]
-        return [endpoint.environment.states.context_object.context_object_data["StateMachine"]["Id"]]
+        return [
+            endpoint.environment.states.context_object.context_object_data["StateMachine"]["Id"]
+        ]
     if service == "ssm" and operation == "SendCommand":
         name = body.get("DocumentName", "")
         owner = "" if name.startswith("AWS-") else account
-        document = name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{owner}:document/{name}"
+        document = (
+            name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{owner}:document/{name}"
+        )
         # With targets, any node may turn out to be meant.
         nodes = body.get("InstanceIds") or ["*"]
         return [document, *(node_arn(node, region, account) for node in nodes)]
@@ -694,6 +704,7 @@ def serve_authorization():
 
 # --- The sandbox ----------------------------------------------------------------------------------
 
+
 class Door:
     """Answers requests that carry the sandbox's secret, and no others."""
 
@@ -710,7 +721,9 @@ class Door:
 
 def close_door(secret):
     application = moto.server.DomainDispatcherApplication
-    moto.server.DomainDispatcherApplication = lambda create_app: Door(application(create_app), secret)
+    moto.server.DomainDispatcherApplication = lambda create_app: Door(
+        application(create_app), secret
+    )
 
 
 def close_moto_api():

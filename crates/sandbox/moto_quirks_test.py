@@ -75,7 +75,11 @@ class Moto:
             aws_secret_access_key="test",
             config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
         )
-        self.states, self.sqs, self.events = client("stepfunctions"), client("sqs"), client("events")
+        self.states, self.sqs, self.events = (
+            client("stepfunctions"),
+            client("sqs"),
+            client("events"),
+        )
         self.stacks, self.functions, self.ssm = (
             client("cloudformation"),
             client("lambda"),
@@ -349,9 +353,7 @@ print(endpoint.setup_heartbeat_endpoint(0.1).clear_and_wait())
                 outputs.append(moto.ended(execution)["output"])
             return outputs
 
-        self.check(
-            probe, moto=["text", '{"a": ["\\u00e4"]}'], aws=['"text"', '{"a":["ä"]}']
-        )
+        self.check(probe, moto=["text", '{"a": ["\\u00e4"]}'], aws=['"text"', '{"a":["ä"]}'])
 
     def test_a_state_machine_of_a_stack_can_be_executed(self):
         def probe(moto):
