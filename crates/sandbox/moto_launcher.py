@@ -28,8 +28,8 @@ from moto.awslambda.utils import get_backend as lambda_backend
 from moto.cloudformation import responses as stack_responses
 from moto.cloudformation.models import ChangeSet, Stack
 from moto.cloudformation.parsing import ResourceMap
-from moto.core.common_models import CloudFormationModel
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.common_models import CloudFormationModel
 from moto.core.config import default_user_config
 from moto.core.exceptions import (
     AccessDeniedError,
@@ -54,6 +54,8 @@ from moto.stepfunctions.parser.asl.component.state.exec.execute_state import Exe
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_lambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_aws_sdk as sdk_task,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import (
@@ -62,13 +64,13 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resou
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
     StateTaskServiceCallback,
 )
+from moto.stepfunctions.parser.asl.eval import states as states_data
+from moto.stepfunctions.parser.asl.eval import variable_store
 from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackEndpoint,
     CallbackOutcomeFailure,
     CallbackOutcomeSuccess,
 )
-from moto.stepfunctions.parser.asl.eval import states as states_data
-from moto.stepfunctions.parser.asl.eval import variable_store
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.program_state import (
     ProgramEnded,
@@ -245,7 +247,7 @@ def correct_executions():
     def reflect_result_first(self):
         execution = self.execution
         end = execution.exec_worker.env.program_state()
-        execution.stop_date = datetime.datetime.now(tz=datetime.timezone.utc)
+        execution.stop_date = datetime.datetime.now(tz=datetime.UTC)
         if isinstance(end, ProgramEnded):
             output = execution.exec_worker.env.states.get_input()
             execution.output = json.dumps(output, separators=(",", ":"), ensure_ascii=False)

@@ -1,6 +1,10 @@
 # A function that does what its event says, under the Lambda Runtime API. The first line, which
 # names the Python, is added by the test.
-import json, os, sys, time, urllib.request
+import json
+import os
+import sys
+import time
+import urllib.request
 
 API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime"
 
