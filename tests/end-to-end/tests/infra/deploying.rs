@@ -182,7 +182,8 @@ async fn other_code_than_was_built_stops_the_deployment() {
         );
         assert!(said.contains(&expected), "{said}");
         // What it says to do helps.
-        let (_, way_out) = said.split_once("To install the uploaded code: aws ").expect("a way out");
+        let (_, way_out) =
+            said.split_once("To install the uploaded code: aws ").expect("a way out");
         let way_out: Vec<_> = way_out.split_whitespace().collect();
         sandbox.aws_cli(&way_out);
         assert_eq!(configuration(&sandbox, &function)["CodeSha256"], built);
