@@ -1,8 +1,9 @@
-# Everything to run in this project. `make` alone lists the targets.
-# Needs GNU make, cargo, a C compiler and Python 3.11 or newer. The rest is installed below target/.
+# What you can do with this project. `make` alone prints the list.
+# Needs GNU make, Rust (cargo, clippy, rustfmt), Python 3.11 with venv, a C compiler, curl and git.
+# Everything else is installed below target/.
 
-# Variables for users. Recipes read them from their environment, as "$$STACK", never as text of make,
-# so that nothing in a value is executed and a dollar stays a dollar.
+# Variables that users set. Recipes read them from their environment, as "$$STACK", and never as make
+# text. So nothing in a value is executed, and a dollar sign stays one.
 PORT ?= 5000
 EVENT ?= command-success
 ARCH ?= arm64
@@ -36,18 +37,17 @@ PYTHON := $(VENV)/bin/python
 # cargo-lambda and its cross compiler are Python packages.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 BUILT := $${CARGO_TARGET_DIR:-target}
-CARGO_DENY_VERSION := 0.20.2
-CARGO_DENY := target/tools/bin/cargo-deny
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
-SANDBOX := cargo run --quiet --locked --package sandbox --bin sandbox --
+SANDBOX := "$(BUILT)/debug/sandbox"
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 
 say = @printf '==> %s\n' "$(1)"
-# Says in one sentence what is missing and how to get it.
-need = @command -v $(1) >/dev/null 2>&1 || { echo "$(1) is missing: $(2)." >&2; exit 1; }
+# One sentence that says what is missing and how to get it.
+need = @command -v $(1) >/dev/null 2>&1 || { echo "$(1) is missing: $(2)" >&2; exit 1; }
+need_component = @cargo $(1) --version >/dev/null 2>&1 || { echo "$(2) is missing: run \`rustup component add $(2)\`" >&2; exit 1; }
 
 .PHONY: help
 help: ## List the targets
@@ -55,37 +55,40 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  %-9s %s\n' "$$target" "$$text"; done
 
 .PHONY: demo
-demo: binaries sandbox-venv ## Run scripts through state machines and show the results
+demo: toolchain sandbox-venv binaries ## Run scripts through state machines and show the results
 	$(call say,running the demo)
 	@$(SANDBOX) demo --python $(PYTHON) $$ARGS
 
 .PHONY: up
-up: binaries sandbox-venv ## Run the sandbox with the stack until Ctrl-C (PORT=5000, ARGS=…)
+up: toolchain sandbox-venv binaries ## Run the sandbox with the stack until Ctrl-C (PORT=5000, ARGS=…)
 	$(call say,starting the sandbox on port $$PORT)
 	@$(SANDBOX) up --port "$$PORT" --python $(PYTHON) $$ARGS
 
 .PHONY: test
-test: binaries sandbox-venv tests-venv ## Run all tests
+test: test-tools tests-venv test-binaries ## Run all tests
 	$(call say,running the tests)
 	SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --workspace
 
 .PHONY: chaos
-chaos: binaries sandbox-venv ## Run executions under faults, kills and stops (CHAOS_EXECUTIONS=1000, CHAOS_SEED=1)
+chaos: toolchain sandbox-venv binaries ## Run executions under faults, kills and stops (CHAOS_EXECUTIONS=1000, CHAOS_SEED=1)
 	$(call say,running $${CHAOS_EXECUTIONS:-1000} executions under chaos)
 	CHAOS_EXECUTIONS="$${CHAOS_EXECUTIONS:-1000}" SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --package end-to-end --test chaos -- --nocapture
 
 .PHONY: lint
-lint: toolchain tests-venv $(CARGO_DENY) ## Check format, lints, template, licences and sources
-	$(call say,checking the format)
+lint: lint-tools lint-venv ## Check format, lints, template, licences and sources
+	$(call say,checking the format of Rust and Python)
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
-	@cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml > /dev/null
-	$(call say,running clippy)
-	cargo clippy --locked --workspace --all-targets -- -D warnings
-	$(call say,checking the template)
+	$(VENV)/bin/ruff format --check
+	$(call say,checking Python with ruff)
+	$(VENV)/bin/ruff check
+	$(call say,checking the template with cfn-lint)
 	$(VENV)/bin/cfn-lint --template infra/template.yaml
-	$(call say,checking dependencies)
-	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
+	$(call say,checking dependencies with cargo-deny)
+	$(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph licenses bans sources
+	@cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml > /dev/null
+	$(call say,checking Rust with clippy)
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: simulate
 simulate: toolchain ## Run histories with faults in simulated time (SEEDS=1000, ARGS="--seed 7")
@@ -119,7 +122,7 @@ build: architecture toolchain rust-target tests-venv ## Build the functions for 
 	$(WITH_VENV) cargo lambda build --locked --release $(LAMBDA_TARGET) --package functions
 	@ls -l "$(LAMBDA_DIRECTORY)"/*/bootstrap
 
-# Checks what is missing first, because the build takes minutes.
+# The options are checked before the build, which takes minutes.
 .PHONY: deploy
 deploy: architecture tests-venv ## Deploy the stack (STACK=…, REGION=…, BUCKET=…, ARCH=, PARAMETERS=)
 	@$(DEPLOY) deploy --only-check
@@ -139,7 +142,7 @@ invoke: event toolchain tests-venv ## Send an event to the relay of `make watch`
 	$(WITH_VENV) cargo lambda invoke relay --invoke-address 127.0.0.1 --data-file "events/$$EVENT.json"
 
 .PHONY: venv
-venv: sandbox-venv tests-venv ## Install the pinned Python tools into target/venv
+venv: lint-venv ## Install the pinned Python tools into target/venv
 
 # ---- What the targets above need -----------------------------------------------------------------
 
@@ -152,29 +155,45 @@ EVENTS := $(sort $(basename $(notdir $(wildcard events/*.json))))
 
 .PHONY: architecture
 architecture:
-	@test -n "$(LAMBDA_TARGET)" || { printf 'ARCH is %s, and must be arm64 or x86_64.\n' "$$ARCH" >&2; exit 1; }
+	@test -n "$(LAMBDA_TARGET)" || { printf "expected ARCH to be arm64 or x86_64, got '%s'\n" "$$ARCH" >&2; exit 1; }
 
-# The user must say which AWS the functions call. The default would be the user's own account.
+# Without an endpoint, the functions would call the user's AWS account.
 .PHONY: endpoint
 endpoint:
-	@test -n "$$AWS_ENDPOINT_URL" && test -n "$$AWS_ACCESS_KEY_ID" || { echo "AWS_ENDPOINT_URL or AWS_ACCESS_KEY_ID is not set: start \`make up\`, then \`. target/sandbox.env\`." >&2; exit 1; }
+	@test -n "$$AWS_ENDPOINT_URL" && test -n "$$AWS_ACCESS_KEY_ID" || { echo "AWS_ENDPOINT_URL or AWS_ACCESS_KEY_ID is not set: start \`make up\`, then \`. target/sandbox.env\`" >&2; exit 1; }
 
 .PHONY: event
 event:
-	@test -f "events/$$EVENT.json" || { printf 'there is no events/%s.json: EVENT is one of %s.\n' "$$EVENT" "$(EVENTS)" >&2; exit 1; }
+	@test -f "events/$$EVENT.json" || { printf "expected EVENT to be one of %s, got '%s'\n" "$(EVENTS)" "$$EVENT" >&2; exit 1; }
 
 .PHONY: toolchain
 toolchain:
 	$(call need,cargo,install Rust with rustup)
 	$(call need,cc,install a C compiler such as gcc or clang)
 
+.PHONY: test-tools
+test-tools: toolchain
+	$(call need,curl,install it with your system's packages)
+	$(call need,git,install it with your system's packages)
+
+.PHONY: lint-tools
+lint-tools: toolchain
+	$(call need_component,fmt,rustfmt)
+	$(call need_component,clippy,clippy)
+
 .PHONY: rust-target
 rust-target: toolchain
-	@test -d "$$(rustc --print target-libdir --target $(RUST_TARGET))" || { echo "Rust's library for $(RUST_TARGET) is missing: rustup target add $(RUST_TARGET) installs it." >&2; exit 1; }
+	@test -d "$$(rustc --print target-libdir --target $(RUST_TARGET))" || { echo "Rust's library for $(RUST_TARGET) is missing: run \`rustup target add $(RUST_TARGET)\`" >&2; exit 1; }
 
 .PHONY: binaries
 binaries: toolchain
 	$(call say,building the functions and the sandbox)
+	@cargo build --locked --package functions --package sandbox --bins
+
+# Every package, so that cargo builds dependencies once, with the features that the tests use.
+.PHONY: test-binaries
+test-binaries: toolchain
+	$(call say,building the programs that the tests start)
 	@cargo build --locked --workspace --bins
 
 .PHONY: sandbox-venv
@@ -185,6 +204,10 @@ sandbox-venv: python
 tests-venv: python
 	@python3 tests/make_venv.py $(VENV) crates/sandbox/requirements.txt tests/requirements.txt
 
+.PHONY: lint-venv
+lint-venv: python
+	@python3 tests/make_venv.py $(VENV) crates/sandbox/requirements.txt tests/requirements.txt tests/lint-requirements.txt
+
 .PHONY: bench-venv
 bench-venv: python
 	@python3 tests/make_venv.py $(VENV) crates/sandbox/requirements.txt tests/bench/requirements.txt
@@ -192,10 +215,6 @@ bench-venv: python
 .PHONY: python
 python:
 	$(call need,python3,install Python 3.11 or newer)
-
-$(CARGO_DENY): | toolchain
-	$(call say,installing cargo-deny $(CARGO_DENY_VERSION))
-	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root target/tools cargo-deny
 
 $(CARGO_FUZZ): | toolchain
 	$(call say,installing cargo-fuzz $(CARGO_FUZZ_VERSION))

@@ -1,14 +1,15 @@
-"""Makes the Python environment of the sandbox and the tests, or brings it up to date.
+"""Creates or updates the Python environment of the sandbox and the tests.
 
     python3 tests/make_venv.py target/venv crates/sandbox/requirements.txt tests/requirements.txt
 
-Each file of requirements is installed once, and again when it has changed. Several runs at once
-wait for each other. Only the standard library is used, because nothing else is there yet.
+Each requirements file is installed once, and again when it changes. Concurrent runs wait for each
+other. This script uses only the standard library, because nothing else is installed yet.
 """
 
 import fcntl
 import hashlib
 import importlib.util
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,56 +23,56 @@ def main(arguments):
     if len(arguments) < 2:
         sys.exit(USAGE)
     if sys.version_info < PYTHON_MIN:
-        sys.exit(
-            f"python3 is version {sys.version.split()[0]}, and {version(PYTHON_MIN)} or newer is needed."
-        )
+        expected = ".".join(map(str, PYTHON_MIN))
+        sys.exit(f"expected python3 to be {expected} or newer, got {platform.python_version()}")
     if importlib.util.find_spec("ensurepip") is None:
-        sys.exit("python3 lacks its module venv: install the package python3-venv of your system.")
+        sys.exit("python3 has no module venv: install the package python3-venv of your system")
     directory, files = Path(arguments[0]), [Path(name) for name in arguments[1:]]
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with open(directory.with_suffix(".lock"), "w") as lock:
+    with directory.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        make(directory, files)
+        update(directory, files)
 
 
-def make(directory, files):
+def update(directory, files):
     python = directory / "bin" / "python"
     if not runs(python):
-        say(f"making {directory}")
+        say(f"creating {directory}")
         shutil.rmtree(directory, ignore_errors=True)
-        run([sys.executable, "-m", "venv", directory], f"{directory} could not be made")
+        run([sys.executable, "-m", "venv", directory], f"creating {directory} failed")
     for file in files:
         stamp = directory / ("installed-" + "-".join(file.with_suffix("").parts))
-        wanted = hashlib.sha256(file.read_bytes()).hexdigest()
-        if stamp.is_file() and stamp.read_text() == wanted:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        if stamp.is_file() and stamp.read_text() == digest:
             continue
         say(f"installing {file} into {directory}")
         install(python, file)
-        stamp.write_text(wanted)
+        stamp.write_text(digest)
 
 
 def install(python, file):
     command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
     command += ["--require-hashes", "--requirement", file]
-    run(command, f"the packages of {file} could not be installed")
+    run(command, f"installing {file} failed")
 
 
 def runs(python):
-    """Whether it is there and works: an environment breaks when its Python is upgraded away."""
-    return python.is_file() and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+    """Whether the environment exists and works. Removing the system's Python breaks it."""
+    command = [python, "-m", "pip", "--version"]
+    return (
+        python.is_file()
+        and subprocess.run(command, check=False, capture_output=True).returncode == 0
+    )
 
 
 def run(command, failure):
-    if subprocess.run(command).returncode != 0:
-        sys.exit(f"{failure}: the reason stands above.")
-
-
-def version(numbers):
-    return ".".join(str(number) for number in numbers)
+    if subprocess.run(command, check=False).returncode != 0:
+        sys.exit(f"{failure} for the reason above")
 
 
 def say(what):
     print(f"==> {what}", flush=True)
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

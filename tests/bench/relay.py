@@ -21,7 +21,9 @@ ERROR_SEPARATOR = "\n----------ERROR-------\n"
 CUT_MARKS = ("---Output truncated---", "---Error truncated----")
 RUNNING = {"Pending", "InProgress", "Delayed", "Cancelling"}
 
-config = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 5})
+config = Config(
+    connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 5}
+)
 ssm = boto3.client("ssm", config=config)
 step_functions = boto3.client("stepfunctions", config=config)
 log = logging.getLogger()
@@ -77,12 +79,18 @@ def is_seen(command, invocations):
 
 def answer(token, command, invocations):
     succeeded = command["TargetCount"] > 0 and command["StatusDetails"] == "Success"
-    succeeded = succeeded and all(invocation["StatusDetails"] == "Success" for invocation in invocations)
+    succeeded = succeeded and all(
+        invocation["StatusDetails"] == "Success" for invocation in invocations
+    )
     on_failure = command["Parameters"].get("onFailure", ["Fail"])[0]
-    entries = [entry(command["CommandId"], invocation, len(invocations)) for invocation in invocations]
+    entries = [
+        entry(command["CommandId"], invocation, len(invocations)) for invocation in invocations
+    ]
     try:
         if succeeded or on_failure == "Report":
-            step_functions.send_task_success(taskToken=token, output=report(command, entries, OUTPUT_BYTES_MAX))
+            step_functions.send_task_success(
+                taskToken=token, output=report(command, entries, OUTPUT_BYTES_MAX)
+            )
             return "Succeeded"
         details = command["StatusDetails"]
         step_functions.send_task_failure(
@@ -123,7 +131,9 @@ def entry(command_id, invocation, nodes):
 
 def report(command, entries, bytes_max):
     """As JSON of at most `bytes_max` bytes: outputs are halved, then entries are left out."""
-    entries = sorted(entries, key=lambda entry: (entry["StatusDetails"] == "Success", entry["InstanceId"]))
+    entries = sorted(
+        entries, key=lambda entry: (entry["StatusDetails"] == "Success", entry["InstanceId"])
+    )
     chars_max, kept = 24_000, len(entries)
     while True:
         text = to_json(command, entries[:kept], len(entries) - kept)

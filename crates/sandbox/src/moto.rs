@@ -1,4 +1,4 @@
-//! The process of moto: an emulator of AWS, behind the gateway.
+//! The process of moto, an emulator of AWS, behind the gateway.
 
 use std::{
     fs::{self, File},
@@ -18,25 +18,46 @@ use uuid::Uuid;
 
 use crate::{aws::Client, credentials::Credentials};
 
-/// Corrects moto where it differs from AWS in what the project depends on, and starts it.
-const LAUNCHER: &str = include_str!("../moto_launcher.py");
-/// A first start compiles some thousand Python files.
+macro_rules! programs {
+    ($($path:literal),* $(,)?) => {
+        [$(($path, include_str!(concat!("../moto/", $path)))),*]
+    };
+}
+
+/// The Python program that starts moto, and its modules. They correct moto where it differs from
+/// AWS in what the project depends on.
+const PROGRAMS: [(&str, &str); 12] = programs![
+    "authorization.py",
+    "corrections/__init__.py",
+    "corrections/cloudformation.py",
+    "corrections/eventbridge.py",
+    "corrections/iam.py",
+    "corrections/lambda_.py",
+    "corrections/s3.py",
+    "corrections/ssm.py",
+    "corrections/step_functions.py",
+    "door.py",
+    "moto_api.py",
+    "moto_launcher.py",
+];
+const LAUNCHER: &str = "moto_launcher.py";
+/// The first start compiles some thousand Python files.
 const START_MAX: Duration = Duration::from_secs(90);
-/// The port is free when it is chosen, and may be taken before moto listens on it.
+/// The chosen port is free, but another process may take it before moto does.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// Why moto does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum MotoError {
-    /// It could not be started.
-    #[error("starting moto with {python} (`make venv`, or --python, gives one that has it)")]
+    /// The process could not be started.
+    #[error("starting moto with {python} (`make venv` installs it, --python names another Python)")]
     Start {
         /// The Python.
         python: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// Its files could not be written.
+    /// A file could not be written.
     #[error("writing {path}")]
     Write {
         /// The file.
@@ -44,24 +65,24 @@ pub enum MotoError {
         /// Why.
         source: io::Error,
     },
-    /// It ended, or did not listen in time.
-    #[error("moto {what}; its last words:\n{words}")]
+    /// The process ended, or did not listen in time.
+    #[error("moto {what}; the end of its log:\n{words}")]
     Silent {
-        /// What it did instead.
+        /// What happened instead.
         what: String,
         /// The end of its log.
         words: String,
     },
 }
 
-/// What moto is started with.
+/// How moto is started.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// A Python that has moto.
+    /// A Python that has moto installed.
     pub python: PathBuf,
     /// The sandbox's directory.
     pub directory: PathBuf,
-    /// The port of the sandbox, which moto's state machines call.
+    /// The port of the sandbox, through which moto's state machines call services.
     pub sandbox_port: u16,
     /// The region.
     pub region: String,
@@ -71,7 +92,7 @@ pub struct Settings {
     pub mark: (String, String),
 }
 
-/// A running moto; it ends when this is dropped, and with this process.
+/// A running moto. It ends when this is dropped or this process ends.
 #[derive(Debug)]
 pub struct Moto {
     _process: Child,
@@ -80,11 +101,13 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// Starts moto, and waits until it listens.
-    pub async fn start(settings: &Settings) -> Result<Moto, MotoError> {
-        let launcher = settings.directory.join("moto").join("moto_launcher.py");
-        fs::write(&launcher, LAUNCHER)
-            .map_err(|source| MotoError::Write { path: launcher.clone(), source })?;
+    /// Starts moto and waits until it listens.
+    pub async fn start(settings: &Settings) -> Result<Self, MotoError> {
+        let directory = settings.directory.join("moto");
+        for (name, text) in PROGRAMS {
+            write(&directory.join(name), text)?;
+        }
+        let launcher = directory.join(LAUNCHER);
         let mut attempt = 1;
         loop {
             match start_once(settings, &launcher).await {
@@ -98,7 +121,7 @@ impl Moto {
         }
     }
 
-    /// A client of moto, which nobody else can call.
+    /// A client of moto that knows its secret. Moto refuses all other callers.
     pub fn client(
         &self,
         region: &str,
@@ -113,6 +136,15 @@ impl Moto {
     }
 }
 
+/// Writes a file, and creates its directory.
+fn write(path: &Path, text: &str) -> Result<(), MotoError> {
+    let failed = |source| MotoError::Write { path: path.to_owned(), source };
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(failed)?;
+    }
+    fs::write(path, text).map_err(failed)
+}
+
 async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoError> {
     let started = |source| MotoError::Start { python: settings.python.clone(), source };
     let log = settings.directory.join("logs").join("moto.log");
@@ -121,13 +153,13 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
     let port = free_port().map_err(started)?;
     let secret = Uuid::new_v4().simple().to_string();
     let Credentials { access_key_id, secret_access_key, .. } = &settings.credentials;
-    // It is started in another directory. A link in a virtual environment is not resolved: it is
-    // what makes it one.
+    // The process starts in another directory, so the path must be absolute. It must not be
+    // resolved: the link is what makes a virtual environment.
     let python = std::path::absolute(&settings.python).map_err(started)?;
     let mut process = Command::new(python)
         .arg(launcher)
         .args(["--port", &port.to_string()])
-        // Moto writes files where it works.
+        // Moto writes files into its working directory.
         .current_dir(settings.directory.join("moto"))
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -138,11 +170,11 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
         .env("SANDBOX_SECRET", &secret)
         .env("MOTO_DISABLE_GLOBAL_CORS", "true")
         .env(&settings.mark.0, &settings.mark.1)
-        // Closes when this process ends, however it does; then moto ends, too.
+        // Closes when this process ends, however that happens. Then moto ends too.
         .stdin(Stdio::piped())
         .stdout(output.try_clone().map_err(started)?)
         .stderr(output)
-        // A group of its own, so that Ctrl-C leaves its end to the sandbox.
+        // Its own process group, so that Ctrl-C reaches the sandbox only, which then ends moto.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()

@@ -1,6 +1,10 @@
 # A function that does what its event says, under the Lambda Runtime API. The first line, which
 # names the Python, is added by the test.
-import json, os, sys, time, urllib.request
+import json
+import os
+import sys
+import time
+import urllib.request
 
 API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime"
 
@@ -13,18 +17,19 @@ print("started", flush=True)
 while True:
     with urllib.request.urlopen(f"{API}/invocation/next") as response:
         event, headers = json.load(response), response.headers
-    id = headers["Lambda-Runtime-Aws-Request-Id"]
+    request_id = headers["Lambda-Runtime-Aws-Request-Id"]
     print(f"event {event.get('detail-type')} {event.get('id')}", flush=True)
     match event.get("do", event.get("detail", {}).get("do")):
         case "fail":
-            post(f"invocation/{id}/error", {"errorType": "Told", "errorMessage": "to fail"})
+            post(f"invocation/{request_id}/error", {"errorType": "Told", "errorMessage": "to fail"})
         case "exit":
             sys.exit(7)
         case "sleep":
             time.sleep(60)
         case "environment":
-            post(f"invocation/{id}/response", {"pid": os.getpid(), **os.environ})
+            post(f"invocation/{request_id}/response", {"pid": os.getpid(), **os.environ})
         case "headers":
-            post(f"invocation/{id}/response", {name.lower(): headers[name] for name in headers})
+            lower = {name.lower(): value for name, value in headers.items()}
+            post(f"invocation/{request_id}/response", lower)
         case _:
-            post(f"invocation/{id}/response", {"echo": event})
+            post(f"invocation/{request_id}/response", {"echo": event})

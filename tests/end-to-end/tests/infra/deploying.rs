@@ -55,7 +55,7 @@ async fn a_stack_is_deployed_updated_and_deleted() {
 
     succeed(script(&sandbox, "destroy", &stack).args(["--confirm", &stack]));
     let said = fail(&mut script(&sandbox, "destroy", &stack));
-    assert!(said.contains(&format!("There is no stack {stack} in {REGION}.")), "{said}");
+    assert!(said.contains(&format!("there is no stack {stack} in {REGION}")), "{said}");
 }
 
 #[tokio::test]
@@ -69,20 +69,20 @@ async fn what_is_missing_is_told_with_how_to_get_it() {
     refused(&[], "BUCKET is missing");
     refused(&["--bucket", &bucket], "aws s3 mb s3://NAME --region us-east-1");
     refused(&["--bucket", "sandbox-code", "--functions", "/nowhere"], "make build ARCH=arm64");
-    refused(&["--bucket", "sandbox-code", "--parameters", "LogLevel"], "must hold Key=Value pairs");
+    refused(&["--bucket", "sandbox-code", "--parameters", "LogLevel"], "expected Key=Value pairs");
     let option = "--role-arn=arn:aws:iam::210987654321:role/other";
-    refused(&["--bucket", "b", &format!("--parameters={option}")], "must hold Key=Value pairs");
-    refused(&["--bucket", "sandbox-code", "--parameters", "CodeBucket=b"], "say it with BUCKET=");
-    refused(&["--bucket", "b", "--architecture", "arm"], "must be arm64 or x86_64");
-    refused(&["--stack", "my_stack"], "STACK is 'my_stack'");
-    refused(&["--region", "somewhere"], "REGION is 'somewhere'");
+    refused(&["--bucket", "b", &format!("--parameters={option}")], "expected Key=Value pairs");
+    refused(&["--bucket", "sandbox-code", "--parameters", "CodeBucket=b"], "set it with BUCKET=");
+    refused(&["--bucket", "b", "--architecture", "arm"], "expected ARCH to be arm64 or x86_64");
+    refused(&["--stack", "my_stack"], "got 'my_stack'");
+    refused(&["--region", "somewhere"], "got 'somewhere'");
 
     let other = if architecture() == "arm64" { "x86_64" } else { "arm64" };
     let functions = built_functions();
     let directory = functions.path().display().to_string();
     let arguments =
         ["--bucket", "sandbox-code", "--functions", &directory, "--architecture", other];
-    refused(&arguments, &format!("is a program for {}, and {other} is wanted", architecture()));
+    refused(&arguments, &format!("a program for {other}, got one for {}", architecture()));
 
     let mut without_credentials = script(&sandbox, "deploy", "my-stack");
     without_credentials.args(["--bucket", "sandbox-code"]).env_remove("AWS_ACCESS_KEY_ID");
@@ -117,8 +117,8 @@ async fn a_stack_of_another_application_is_not_replaced() {
     for option in [&["--only-check"][..], &[]] {
         let said = fail(deploy_script::deploy(&sandbox, &stack, &functions).args(option));
         let refusal = format!(
-            "Stack {stack} in {REGION} is not a Run Command Relay, and stays as it is: \
-             expected the outputs RelayFunctionName and SweepFunctionName, got BucketName."
+            "stack {stack} in {REGION} is not a Run Command Relay and stays unchanged: \
+             expected the outputs RelayFunctionName and SweepFunctionName, got BucketName\n"
         );
         assert!(said.contains(&refusal), "{said}");
     }
@@ -177,12 +177,13 @@ async fn other_code_than_was_built_stops_the_deployment() {
 
         let said = fail(&mut deploy_script::deploy(&sandbox, &stack, &functions));
         let expected = format!(
-            "Function {function} runs other code than was built: \
-             expected CodeSha256 {built}, got {there}."
+            "function {function} does not run the uploaded code: \
+             expected CodeSha256 {built}, got {there}\n"
         );
         assert!(said.contains(&expected), "{said}");
         // What it says to do helps.
-        let (_, way_out) = said.split_once("To put the code there: aws ").expect("a way out");
+        let (_, way_out) =
+            said.split_once("To install the uploaded code: aws ").expect("a way out");
         let way_out: Vec<_> = way_out.split_whitespace().collect();
         sandbox.aws_cli(&way_out);
         assert_eq!(configuration(&sandbox, &function)["CodeSha256"], built);
@@ -263,13 +264,13 @@ async fn control_characters_in_what_aws_says_do_not_reach_the_terminal() {
     let reason = format!("  Relay: because {owned}\n");
     told("deploy", "yes", &["the CLI fails\\x1b[31m\nfor a reason\n", &reason]);
     let output = format!(r"  Other              {owned}\x0aLast");
-    let stopped = [format!("Function f{owned} runs other"), format!("got {owned}.")];
+    let stopped = [format!("function f{owned} does not run"), format!("got {owned}\n")];
     told("deploy", "", &[&output, &stopped[0], &stopped[1]]);
     told("destroy", "", &[&format!("function f{owned} has no variable DOCUMENT_NAMES")]);
 
     let mut script = script(&sandbox, "deploy", "my-stack");
     let said = fail(script.args(["--bucket", "b\u{1b}[31m", "--parameters", "A=b"]));
-    assert!(said.contains(r"b\x1b[31m cannot be used") && !said.contains('\u{1b}'), "{said:?}");
+    assert!(said.contains(r"cannot use bucket b\x1b[31m") && !said.contains('\u{1b}'), "{said:?}");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn a_stack_of_another_application_is_not_deleted() {
     let before = seen(&sandbox, &stack);
     let said = fail(script(&sandbox, "destroy", &stack).args(["--confirm", &stack]));
     assert!(
-        said.contains(&format!("Stack {stack} in {REGION} is not a Run Command Relay")),
+        said.contains(&format!("stack {stack} in {REGION} is not a Run Command Relay")),
         "{said}"
     );
     assert_eq!(seen(&sandbox, &stack), before);
@@ -52,7 +52,7 @@ async fn a_stack_is_deleted_only_when_its_name_is_said_once_more() {
     let before = seen(&sandbox, &stack);
     let refused = |confirm: &[&str], got: &str| {
         let said = fail(script(&sandbox, "destroy", &stack).args(confirm));
-        let expected = format!("expected CONFIRM={stack}, {got}.");
+        let expected = format!("expected CONFIRM={stack}, {got}\n");
         assert!(said.contains(&expected), "{confirm:?}: {said}");
         assert_eq!(seen(&sandbox, &stack), before);
     };
@@ -63,7 +63,7 @@ async fn a_stack_is_deleted_only_when_its_name_is_said_once_more() {
 
     succeed(script(&sandbox, "destroy", &stack).env("CONFIRM", &stack));
     let said = fail(&mut script(&sandbox, "destroy", &stack));
-    assert!(said.contains(&format!("There is no stack {stack}")), "{said}");
+    assert!(said.contains(&format!("there is no stack {stack}")), "{said}");
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn a_value_arrives_as_it_is() {
     let whole = "a$bc$$d$(e)`f`#g\\h*";
     // The quotes are for the script, which splits it into words.
     let value = format!("'{whole}'");
-    let told = format!("PARAMETERS holds '{whole}', and must hold Key=Value pairs");
+    let told = format!("expected Key=Value pairs in PARAMETERS, got '{whole}'");
     let deploy = |goal: &str| {
         let mut make = make(&sandbox);
         make.args([goal, "STACK=my-stack", &format!("REGION={REGION}"), "BUCKET=sandbox-code"]);
