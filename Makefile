@@ -80,6 +80,7 @@ lint: lint-tools lint-venv ## Check format, lints, template, licences and source
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(VENV)/bin/ruff format --check
+	@git ls-files '*.rs' | xargs python3 tests/check_imports.py
 	$(call say,checking Python with ruff)
 	$(VENV)/bin/ruff check
 	$(call say,checking the template with cfn-lint)

@@ -21,16 +21,15 @@ pub enum Service {
 
 impl Service {
     /// All of them.
-    pub const ALL: [Service; 4] =
-        [Service::Ssm, Service::StepFunctions, Service::Events, Service::Sqs];
+    pub const ALL: [Self; 4] = [Self::Ssm, Self::StepFunctions, Self::Events, Self::Sqs];
 
     /// The name that runbooks use.
     pub fn name(self) -> &'static str {
         match self {
-            Service::Ssm => "ssm",
-            Service::StepFunctions => "stepfunctions",
-            Service::Events => "events",
-            Service::Sqs => "sqs",
+            Self::Ssm => "ssm",
+            Self::StepFunctions => "stepfunctions",
+            Self::Events => "events",
+            Self::Sqs => "sqs",
         }
     }
 }

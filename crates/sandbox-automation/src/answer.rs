@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use sandbox_run_command::{documents::Given, time::EpochSeconds};
+use sandbox_run_command::documents::Given;
+use sandbox_run_command::time::EpochSeconds;
 use serde::Serialize;
 
-use crate::{
-    execution::{Execution, Outputs, Progress, StepRun},
-    runbook::{OnFailure, Properties},
-};
+use crate::execution::{Execution, Outputs, Progress, StepRun};
+use crate::runbook::{OnFailure, Properties};
 
 /// The answer of `GetAutomationExecution`.
 #[derive(Debug, Serialize)]
@@ -81,7 +80,7 @@ struct End<'a> {
 
 impl<'a> AnsweredExecution<'a> {
     /// The execution as it is now.
-    pub(crate) fn of(execution: &'a Execution) -> AnsweredExecution<'a> {
+    pub(crate) fn of(execution: &'a Execution) -> Self {
         let steps = execution.runbook.steps.iter().zip(&execution.steps);
         AnsweredExecution {
             automation_execution_id: &execution.id,
@@ -104,7 +103,7 @@ impl<'a> AnsweredExecution<'a> {
 }
 
 impl<'a> AnsweredStep<'a> {
-    fn of(properties: &'a Properties, run: &'a StepRun) -> AnsweredStep<'a> {
+    fn of(properties: &'a Properties, run: &'a StepRun) -> Self {
         AnsweredStep {
             step_name: &properties.name,
             action: &properties.action,
@@ -129,7 +128,7 @@ impl<'a> AnsweredStep<'a> {
 }
 
 impl<'a> End<'a> {
-    fn of(progress: &'a Progress) -> End<'a> {
+    fn of(progress: &'a Progress) -> Self {
         End {
             execution_end_time: progress.ended.map(EpochSeconds),
             failure_message: progress.failure.as_deref(),

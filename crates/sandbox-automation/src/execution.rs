@@ -1,6 +1,7 @@
 //! What happened in an execution.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sandbox_run_command::documents::{Given, as_text};
@@ -23,11 +24,11 @@ impl Status {
     /// The value of `AutomationExecutionStatus` and `StepStatus`.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Status::Pending => "Pending",
-            Status::InProgress => "InProgress",
-            Status::Success => "Success",
-            Status::Failed => "Failed",
-            Status::TimedOut => "TimedOut",
+            Self::Pending => "Pending",
+            Self::InProgress => "InProgress",
+            Self::Success => "Success",
+            Self::Failed => "Failed",
+            Self::TimedOut => "TimedOut",
         }
     }
 }
@@ -40,8 +41,8 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn failed(message: impl Into<String>) -> Failure {
-        Failure { status: Status::Failed, message: message.into() }
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { status: Status::Failed, message: message.into() }
     }
 }
 
@@ -80,8 +81,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn new(status: Status) -> Progress {
-        Progress { status, ended: None, failure: None }
+    fn new(status: Status) -> Self {
+        Self { status, ended: None, failure: None }
     }
 
     fn end(&mut self, failure: Option<&Failure>) {
@@ -93,7 +94,7 @@ impl Progress {
 
 impl Execution {
     /// An execution of this runbook that begins now.
-    pub(crate) fn new(id: &str, runbook: Runbook, given: Given) -> Execution {
+    pub(crate) fn new(id: &str, runbook: Runbook, given: Given) -> Self {
         let step = || StepRun {
             id: Uuid::new_v4().to_string(),
             started: None,
@@ -101,7 +102,7 @@ impl Execution {
             inputs: BTreeMap::new(),
             outputs: Outputs::new(),
         };
-        Execution {
+        Self {
             id: id.to_owned(),
             given,
             started: Timestamp::now(),
@@ -113,7 +114,7 @@ impl Execution {
     }
 
     /// Whether this asks for the same as that other one.
-    pub(crate) fn is_same_request(&self, other: &Execution) -> bool {
+    pub(crate) fn is_same_request(&self, other: &Self) -> bool {
         self.runbook.name == other.runbook.name && self.given == other.given
     }
 

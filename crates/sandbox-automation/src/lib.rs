@@ -22,10 +22,8 @@ mod tests;
 
 use std::sync::{Arc, Mutex};
 
-use sandbox_run_command::{
-    api::{self, ApiError},
-    documents::{Documents, Values, as_text, interpolate, plain_name},
-};
+use sandbox_run_command::api::{self, ApiError};
+use sandbox_run_command::documents::{Documents, Values, as_text, interpolate, plain_name};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -54,9 +52,9 @@ impl Automation {
         settings: Settings,
         documents: Arc<dyn Documents>,
         account: Arc<dyn Account>,
-    ) -> Automation {
+    ) -> Self {
         let store = Mutex::default();
-        Automation { shared: Arc::new(Shared { settings, documents, account, store }) }
+        Self { shared: Arc::new(Shared { settings, documents, account, store }) }
     }
 
     /// Answers one call of the API, given the JSON body of its request. Has to be called inside a

@@ -1,7 +1,9 @@
 //! The requests of the API, as they come over the wire.
 
-use sandbox_run_command::{api::ApiError, documents::Given};
-use serde::{Deserialize, de::IgnoredAny};
+use sandbox_run_command::api::ApiError;
+use sandbox_run_command::documents::Given;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// `StartAutomationExecution`.

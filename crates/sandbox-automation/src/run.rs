@@ -1,17 +1,17 @@
 //! Runs the steps of a runbook, from the first one to where they lead.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use sandbox_run_command::documents::{Values, as_text, interpolate};
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    account::{Account, Service},
-    execution::{Execution, Failure, Outputs, Status, output_texts},
-    runbook::{Action, Branch, OnFailure, Output, Properties, Runbook, Step},
-    store::Shared,
-};
+use crate::account::{Account, Service};
+use crate::execution::{Execution, Failure, Outputs, Status, output_texts};
+use crate::runbook::{Action, Branch, OnFailure, Output, Properties, Runbook, Step};
+use crate::store::Shared;
 
 /// Steps may lead back; an execution that never ends by itself is ended here.
 const STEPS_RUN_MAX: usize = 1_000;
@@ -47,8 +47,8 @@ impl Run {
         id: String,
         runbook: Arc<Runbook>,
         values: Values,
-    ) -> Run {
-        Run { shared, account, id, runbook, values, failure: None }
+    ) -> Self {
+        Self { shared, account, id, runbook, values, failure: None }
     }
 
     /// Runs the execution to its end.

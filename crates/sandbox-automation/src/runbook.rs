@@ -1,12 +1,12 @@
 //! Runbooks: Automation documents that were read and found well formed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use sandbox_run_command::{
-    api::ApiError,
-    documents::{Document, Given, Parameter, Values, as_text, bind},
-};
-use serde::{Deserialize, Deserializer, de::Error};
+use sandbox_run_command::api::ApiError;
+use sandbox_run_command::documents::{Document, Given, Parameter, Values, as_text, bind};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::account::Service;
@@ -120,7 +120,7 @@ pub(crate) struct Choice {
 
 impl Runbook {
     /// Reads a document. The error says what is wrong with it.
-    pub(crate) fn parse(document: &Document) -> Result<Runbook, String> {
+    pub(crate) fn parse(document: &Document) -> Result<Self, String> {
         let Document { name, document_type, content } = document;
         if document_type != "Automation" {
             let reason =
@@ -135,7 +135,7 @@ impl Runbook {
         if steps.is_empty() {
             return Err("mainSteps: expected at least one step".to_owned());
         }
-        let runbook = Runbook { name: name.clone(), assume_role, parameters, steps, outputs };
+        let runbook = Self { name: name.clone(), assume_role, parameters, steps, outputs };
         runbook.check_steps()?;
         Ok(runbook)
     }
@@ -175,9 +175,9 @@ impl Runbook {
 }
 
 impl From<Properties> for Step {
-    fn from(properties: Properties) -> Step {
+    fn from(properties: Properties) -> Self {
         let action = Action::parse(&properties.action, &properties.inputs);
-        Step { action: action.unwrap_or_else(Action::Unsupported), properties }
+        Self { action: action.unwrap_or_else(Action::Unsupported), properties }
     }
 }
 
@@ -197,7 +197,7 @@ impl Step {
 }
 
 impl Action {
-    fn parse(name: &str, inputs: &Map<String, Value>) -> Result<Action, String> {
+    fn parse(name: &str, inputs: &Map<String, Value>) -> Result<Self, String> {
         match name {
             "aws:executeAwsApi" => {
                 let named = text(inputs, "Service")?;
@@ -206,10 +206,10 @@ impl Action {
                     let known = Service::ALL.map(Service::name).join(", ");
                     format!("Service: expected one of {known}, got {named}")
                 })?;
-                Ok(Action::ExecuteAwsApi { service, operation: text(inputs, "Api")?.to_owned() })
+                Ok(Self::ExecuteAwsApi { service, operation: text(inputs, "Api")?.to_owned() })
             }
             "aws:branch" => match Branch::deserialize(Value::from(inputs.clone())) {
-                Ok(branch) => Ok(Action::Branch(branch)),
+                Ok(branch) => Ok(Self::Branch(branch)),
                 Err(error) => {
                     Err(format!("the sandbox's aws:branch has StringEquals only: {error}"))
                 }
@@ -236,12 +236,12 @@ fn text<'a>(inputs: &'a Map<String, Value>, name: &str) -> Result<&'a str, Strin
 impl TryFrom<String> for OnFailure {
     type Error = String;
 
-    fn try_from(text: String) -> Result<OnFailure, String> {
+    fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
-            "Abort" => Ok(OnFailure::Abort),
-            "Continue" => Ok(OnFailure::Continue),
+            "Abort" => Ok(Self::Abort),
+            "Continue" => Ok(Self::Continue),
             other => match other.strip_prefix("step:") {
-                Some(name) => Ok(OnFailure::Step(name.to_owned())),
+                Some(name) => Ok(Self::Step(name.to_owned())),
                 None => Err(format!("expected Abort, Continue or step:NAME, got {other}")),
             },
         }

@@ -1,13 +1,13 @@
 //! All executions so far, and what requests and running executions have in common.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use sandbox_run_command::{documents::Documents, locked::Locked};
+use sandbox_run_command::documents::Documents;
+use sandbox_run_command::locked::Locked;
 
-use crate::{account::Account, execution::Execution};
+use crate::account::Account;
+use crate::execution::Execution;
 
 /// What a sandbox decides about its Automation.
 #[derive(Debug, Clone)]

@@ -1,9 +1,7 @@
 //! Automation as its callers see it, in an account that is a fake.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
 use sandbox_run_command::documents::Document;
@@ -63,7 +61,7 @@ struct Trial {
 
 impl Trial {
     /// With a runbook `Book` of this content, and a Command document.
-    fn new(mut content: Value) -> Trial {
+    fn new(mut content: Value) -> Self {
         content["schemaVersion"] = json!("0.3");
         let document = |name: &str, document_type: &str, content: &Value| {
             let (name, document_type) = (name.to_owned(), document_type.to_owned());
@@ -77,17 +75,17 @@ impl Trial {
         let settings =
             Settings { region: "eu-west-1".to_owned(), account: "123456789012".to_owned() };
         let automation = Automation::new(settings, Arc::new(documents), Arc::clone(&account) as _);
-        Trial { automation, account }
+        Self { automation, account }
     }
 
     /// With a runbook of these steps.
     #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
-    fn of_steps(steps: Value) -> Trial {
-        Trial::new(json!({ "mainSteps": steps }))
+    fn of_steps(steps: Value) -> Self {
+        Self::new(json!({ "mainSteps": steps }))
     }
 
     /// Calls are answered with these, one after the other, then with `{}`.
-    fn answering(self, answers: impl IntoIterator<Item = Result<Value, ApiError>>) -> Trial {
+    fn answering(self, answers: impl IntoIterator<Item = Result<Value, ApiError>>) -> Self {
         *self.account.answers.lock().unwrap() = answers.into_iter().collect();
         self
     }

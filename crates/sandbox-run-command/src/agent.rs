@@ -2,21 +2,21 @@
 
 mod script;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use crate::{
-    documents::{
-        Action, CommandDocument, Documents, Given, Precondition, Step, Values, as_text, interpolate,
-    },
-    nodes::Node,
-    status::StatusDetails,
-    store::StepReport,
+use crate::documents::{
+    Action, CommandDocument, Documents, Given, Precondition, Step, Values, as_text, interpolate,
 };
+use crate::nodes::Node;
+use crate::status::StatusDetails;
+use crate::store::StepReport;
 use script::{Ending, STDERR_CHARS_MAX, STDOUT_CHARS_MAX, Script};
 
 pub(crate) use script::cancelled;
@@ -238,40 +238,35 @@ impl Shell {
         let first_line = text.lines().next().unwrap_or_default();
         let interpreter: Vec<&str> = match (self, first_line.strip_prefix("#!")) {
             // As in execve(2): a program and at most one argument.
-            (Shell::Sh, Some(line)) => line.trim().splitn(2, char::is_whitespace).collect(),
-            (Shell::Sh, None) => vec!["sh"],
-            (Shell::PowerShell, _) => vec!["pwsh", "-NoLogo", "-NonInteractive", "-File"],
+            (Self::Sh, Some(line)) => line.trim().splitn(2, char::is_whitespace).collect(),
+            (Self::Sh, None) => vec!["sh"],
+            (Self::PowerShell, _) => vec!["pwsh", "-NoLogo", "-NonInteractive", "-File"],
         };
         interpreter.into_iter().chain([file]).map(|word| word.trim().to_owned()).collect()
     }
 
     fn extension(self) -> &'static str {
         match self {
-            Shell::Sh => "sh",
-            Shell::PowerShell => "ps1",
+            Self::Sh => "sh",
+            Self::PowerShell => "ps1",
         }
     }
 }
 
 impl StepResult {
-    fn success(stdout: String) -> StepResult {
-        StepResult {
-            details: StatusDetails::Success,
-            response_code: 0,
-            stdout,
-            stderr: String::new(),
-        }
+    fn success(stdout: String) -> Self {
+        Self { details: StatusDetails::Success, response_code: 0, stdout, stderr: String::new() }
     }
 
-    fn failed(reason: String) -> StepResult {
+    fn failed(reason: String) -> Self {
         let details = StatusDetails::Failed;
-        StepResult { details, response_code: 1, stdout: String::new(), stderr: reason }
+        Self { details, response_code: 1, stdout: String::new(), stderr: reason }
     }
 
     /// A step that is not for this platform: the agent says so, and counts it as a success.
-    fn skipped(step: &Step) -> StepResult {
+    fn skipped(step: &Step) -> Self {
         let name = &step.name;
-        StepResult::success(match &step.precondition {
+        Self::success(match &step.precondition {
             Some(Precondition { platform }) => format!(
                 "Step execution skipped due to unsatisfied preconditions: '\"StringEquals\": \
                  [platformType, {platform}]'. Step name: {name}"
@@ -282,7 +277,7 @@ impl StepResult {
         })
     }
 
-    fn of(finished: script::Finished) -> StepResult {
+    fn of(finished: script::Finished) -> Self {
         let script::Finished { ending, stdout, mut stderr } = finished;
         let (details, response_code, reason) = match ending {
             Ending::Exited(0) => (StatusDetails::Success, 0, None),
@@ -300,7 +295,7 @@ impl StepResult {
             stderr.push_str("failed to run commands: ");
             stderr.push_str(&reason);
         }
-        StepResult { details, response_code, stdout, stderr }
+        Self { details, response_code, stdout, stderr }
     }
 }
 

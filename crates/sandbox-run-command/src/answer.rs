@@ -4,13 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    documents::Given,
-    nodes::{Node, Target},
-    status::StatusDetails,
-    store::{CommandRecord, CommandState, InvocationRecord, InvocationState, StepReport},
-    time::{EpochSeconds, elapsed, iso},
-};
+use crate::documents::Given;
+use crate::nodes::{Node, Target};
+use crate::status::StatusDetails;
+use crate::store::{CommandRecord, CommandState, InvocationRecord, InvocationState, StepReport};
+use crate::time::{EpochSeconds, elapsed, iso};
 
 /// The most characters of a step's output in a list.
 const LISTED_CHARS_MAX: usize = 2_500;
@@ -187,20 +185,20 @@ struct CloudWatchOutputConfig {
 }
 
 impl From<StatusDetails> for StatusFields {
-    fn from(details: StatusDetails) -> StatusFields {
-        StatusFields { status: details.status(), status_details: details.as_str() }
+    fn from(details: StatusDetails) -> Self {
+        Self { status: details.status(), status_details: details.as_str() }
     }
 }
 
 impl<'a, T: Default> From<&'a Option<Value>> for Sent<'a, T> {
-    fn from(sent: &'a Option<Value>) -> Sent<'a, T> {
+    fn from(sent: &'a Option<Value>) -> Self {
         sent.as_ref().map_or_else(|| Sent::Not(T::default()), Sent::As)
     }
 }
 
 impl<'a> ListedCommand<'a> {
     /// The command in this state.
-    pub(crate) fn of(record: &'a CommandRecord, state: &CommandState) -> ListedCommand<'a> {
+    pub(crate) fn of(record: &'a CommandRecord, state: &CommandState) -> Self {
         let request = &record.request;
         let CommandState { details, counts } = state;
         ListedCommand {
@@ -238,7 +236,7 @@ impl<'a> ListedInvocation<'a> {
         invocation: &'a InvocationRecord,
         state: &'a InvocationState,
         details: bool,
-    ) -> ListedInvocation<'a> {
+    ) -> Self {
         let request = &record.request;
         let steps = if details { &state.steps[..] } else { &[] };
         ListedInvocation {
@@ -262,7 +260,7 @@ impl<'a> ListedInvocation<'a> {
 }
 
 impl<'a> ListedStep<'a> {
-    fn of(record: &'a CommandRecord, step: &'a StepReport) -> ListedStep<'a> {
+    fn of(record: &'a CommandRecord, step: &'a StepReport) -> Self {
         ListedStep {
             name: &step.name,
             status: step.details.into(),
@@ -288,7 +286,7 @@ impl<'a> StepOfInvocation<'a> {
         state: &InvocationState,
         plugin_name: &'a str,
         step: Option<&'a StepReport>,
-    ) -> StepOfInvocation<'a> {
+    ) -> Self {
         let started = step.map(|step| step.started);
         let finished = step.and_then(|step| step.finished);
         let ended = step.filter(|step| step.finished.is_some());
@@ -316,7 +314,7 @@ impl<'a> StepOfInvocation<'a> {
 
 impl<'a> DescribedNode<'a> {
     /// The node as it is now.
-    pub(crate) fn of(node: &'a Node) -> DescribedNode<'a> {
+    pub(crate) fn of(node: &'a Node) -> Self {
         let name = node.file.name.as_deref();
         DescribedNode {
             instance_id: &node.id,

@@ -1,6 +1,7 @@
 //! What every operation of the API has in common: how a request is read and refused.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// An error as the API answers it.
@@ -18,13 +19,13 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error that the caller can correct.
-    pub fn refused(code: &str, message: impl Into<String>) -> ApiError {
-        ApiError { status: 400, code: code.to_owned(), message: message.into() }
+    pub fn refused(code: &str, message: impl Into<String>) -> Self {
+        Self { status: 400, code: code.to_owned(), message: message.into() }
     }
 
     /// A member of the request breaks a constraint of the service model.
-    pub fn validation(member: &str, constraint: &str) -> ApiError {
-        ApiError::refused(
+    pub fn validation(member: &str, constraint: &str) -> Self {
+        Self::refused(
             "ValidationException",
             format!(
                 "1 validation error detected: Value at '{member}' failed to satisfy constraint: \
@@ -34,8 +35,8 @@ impl ApiError {
     }
 
     /// The sandbox itself could not do its work.
-    pub fn internal(message: impl Into<String>) -> ApiError {
-        ApiError { status: 500, code: "InternalServerError".to_owned(), message: message.into() }
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self { status: 500, code: "InternalServerError".to_owned(), message: message.into() }
     }
 }
 

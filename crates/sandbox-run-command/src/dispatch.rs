@@ -1,23 +1,20 @@
 //! Carries a command to its nodes: a few at a time, to no more of them after too many errors, and to
 //! none after its time to begin has passed.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
+use std::sync::Arc;
 
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
-use crate::{
-    agent::{self, Agent},
-    documents::{CommandDocument, Values},
-    limit::Limit,
-    nodes::{Behaviour, Node, Target},
-    shared::Shared,
-    status::StatusDetails,
-    store::{Number, StepReport},
-};
+use crate::agent::{self, Agent};
+use crate::documents::{CommandDocument, Values};
+use crate::limit::Limit;
+use crate::nodes::{Behaviour, Node, Target};
+use crate::shared::Shared;
+use crate::status::StatusDetails;
+use crate::store::{Number, StepReport};
 
 /// What a command is to do, where, and until when it may begin.
 pub(crate) struct Plan {

@@ -28,16 +28,12 @@ mod store;
 mod tests;
 pub mod time;
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, timeout},
-};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 pub use nodes::{Behaviour, NodeFile, Platform, create_node};
@@ -82,7 +78,7 @@ impl RunCommand {
         settings: Settings,
         documents: Arc<dyn Documents>,
         events: mpsc::UnboundedSender<Value>,
-    ) -> RunCommand {
+    ) -> Self {
         let Settings { region, account, .. } = settings.clone();
         let store = Store::new(Publisher { events, region, account }, settings.read_lag);
         let shared = Shared {
@@ -92,7 +88,7 @@ impl RunCommand {
             active: watch::Sender::new(0),
             settings,
         };
-        RunCommand { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Answers one call of the API, given the JSON body of its request. Has to be called inside a

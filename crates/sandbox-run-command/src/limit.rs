@@ -15,7 +15,7 @@ const LIMIT_CHARS_MAX: usize = 7;
 impl Limit {
     /// Reads `10` or `10%`, as the pattern of the service model has it: no sign, no leading zero,
     /// at most `100%`.
-    pub(crate) fn parse(text: &str) -> Option<Limit> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (digits, percent) = match text.strip_suffix('%') {
             Some(digits) => (digits, true),
             None => (text, false),
@@ -26,22 +26,22 @@ impl Limit {
             && (digits == "0" || !digits.starts_with('0'));
         let number: usize = digits.parse().ok().filter(|_| well_formed)?;
         if percent {
-            (number <= 100).then_some(Limit::Percent(number))
+            (number <= 100).then_some(Self::Percent(number))
         } else {
-            Some(Limit::Count(number))
+            Some(Self::Count(number))
         }
     }
 
     /// Whether this limit lets nothing through.
     pub(crate) fn is_zero(self) -> bool {
-        matches!(self, Limit::Count(0) | Limit::Percent(0))
+        matches!(self, Self::Count(0) | Self::Percent(0))
     }
 
     /// How many of `targets` nodes this is; a percentage is rounded down.
     pub(crate) fn of(self, targets: usize) -> usize {
         match self {
-            Limit::Count(count) => count,
-            Limit::Percent(percent) => targets * percent / 100,
+            Self::Count(count) => count,
+            Self::Percent(percent) => targets * percent / 100,
         }
     }
 }

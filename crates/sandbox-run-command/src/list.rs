@@ -4,13 +4,11 @@
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{
-    answer::{ListedCommand, ListedInvocation},
-    api::ApiError,
-    request::{Filter, List},
-    status::StatusDetails,
-    store::{CommandRecord, Number, Store},
-};
+use crate::answer::{ListedCommand, ListedInvocation};
+use crate::api::ApiError;
+use crate::request::{Filter, List};
+use crate::status::StatusDetails;
+use crate::store::{CommandRecord, Number, Store};
 
 /// The answer of `ListCommands`.
 #[derive(Debug, Serialize)]
@@ -39,10 +37,10 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn parse(token: Option<&String>) -> Result<Option<Cursor>, ApiError> {
+    fn parse(token: Option<&String>) -> Result<Option<Self>, ApiError> {
         let Some(token) = token else { return Ok(None) };
         let cursor = token.split_once('-').and_then(|(end, position)| {
-            Some(Cursor { end: end.parse().ok()?, position: position.parse().ok()? })
+            Some(Self { end: end.parse().ok()?, position: position.parse().ok()? })
         });
         match cursor {
             Some(cursor) => Ok(Some(cursor)),

@@ -2,11 +2,9 @@
 
 mod target;
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Component, Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +39,8 @@ impl Platform {
     /// The value of `PlatformType`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Platform::Linux => "Linux",
-            Platform::Windows => "Windows",
+            Self::Linux => "Linux",
+            Self::Windows => "Windows",
         }
     }
 }
@@ -164,8 +162,8 @@ pub(crate) struct Nodes {
 
 impl Nodes {
     /// The nodes below the directory of the sandbox.
-    pub(crate) fn new(directory: &Path) -> Nodes {
-        Nodes { directory: directory.join("nodes") }
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self { directory: directory.join("nodes") }
     }
 
     /// The node of this id, if there is one. The error names the file that cannot be read.

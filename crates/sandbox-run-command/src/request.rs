@@ -5,12 +5,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{
-    api::{ApiError, required},
-    documents::Given,
-    limit::Limit,
-    nodes::{Target, is_instance_id},
-};
+use crate::api::{ApiError, required};
+use crate::documents::Given;
+use crate::limit::Limit;
+use crate::nodes::{Target, is_instance_id};
 
 /// The most nodes that one request may name.
 const INSTANCE_IDS_MAX: usize = 50;

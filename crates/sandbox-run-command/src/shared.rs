@@ -1,14 +1,16 @@
 //! What requests and running commands have in common.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::{documents::Documents, locked::Locked, nodes::Nodes, store::Store};
+use crate::documents::Documents;
+use crate::locked::Locked;
+use crate::nodes::Nodes;
+use crate::store::Store;
 
 /// What a sandbox decides about its Run Command.
 #[derive(Debug, Clone)]
@@ -51,9 +53,9 @@ impl Shared {
 pub(crate) struct Active(pub(crate) Arc<Shared>);
 
 impl Active {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Active {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         shared.active.send_modify(|count| *count += 1);
-        Active(Arc::clone(shared))
+        Self(Arc::clone(shared))
     }
 }
 

@@ -25,20 +25,20 @@ impl StatusDetails {
     /// The value of `StatusDetails` in an answer.
     pub fn as_str(self) -> &'static str {
         match self {
-            StatusDetails::Pending => "Pending",
-            StatusDetails::InProgress => "InProgress",
-            StatusDetails::Cancelling => "Cancelling",
-            StatusDetails::Success => "Success",
-            StatusDetails::Failed => "Failed",
-            StatusDetails::ExecutionTimedOut => "ExecutionTimedOut",
-            StatusDetails::DeliveryTimedOut => "DeliveryTimedOut",
-            StatusDetails::Cancelled => "Cancelled",
-            StatusDetails::Terminated => "Terminated",
-            StatusDetails::Undeliverable => "Undeliverable",
-            StatusDetails::InvalidPlatform => "InvalidPlatform",
-            StatusDetails::AccessDenied => "AccessDenied",
-            StatusDetails::Incomplete => "Incomplete",
-            StatusDetails::NoInstancesInTag => "NoInstancesInTag",
+            Self::Pending => "Pending",
+            Self::InProgress => "InProgress",
+            Self::Cancelling => "Cancelling",
+            Self::Success => "Success",
+            Self::Failed => "Failed",
+            Self::ExecutionTimedOut => "ExecutionTimedOut",
+            Self::DeliveryTimedOut => "DeliveryTimedOut",
+            Self::Cancelled => "Cancelled",
+            Self::Terminated => "Terminated",
+            Self::Undeliverable => "Undeliverable",
+            Self::InvalidPlatform => "InvalidPlatform",
+            Self::AccessDenied => "AccessDenied",
+            Self::Incomplete => "Incomplete",
+            Self::NoInstancesInTag => "NoInstancesInTag",
         }
     }
 
@@ -46,42 +46,34 @@ impl StatusDetails {
     /// API that the sandbox keeps.
     pub fn status(self) -> &'static str {
         match self {
-            StatusDetails::Pending => "Pending",
-            StatusDetails::InProgress => "InProgress",
-            StatusDetails::Cancelling => "Cancelling",
-            StatusDetails::Success | StatusDetails::NoInstancesInTag => "Success",
-            StatusDetails::ExecutionTimedOut | StatusDetails::DeliveryTimedOut => "TimedOut",
-            StatusDetails::Cancelled | StatusDetails::Terminated => "Cancelled",
-            StatusDetails::Failed
-            | StatusDetails::Undeliverable
-            | StatusDetails::InvalidPlatform
-            | StatusDetails::AccessDenied
-            | StatusDetails::Incomplete => "Failed",
+            Self::Pending => "Pending",
+            Self::InProgress => "InProgress",
+            Self::Cancelling => "Cancelling",
+            Self::Success | Self::NoInstancesInTag => "Success",
+            Self::ExecutionTimedOut | Self::DeliveryTimedOut => "TimedOut",
+            Self::Cancelled | Self::Terminated => "Cancelled",
+            Self::Failed
+            | Self::Undeliverable
+            | Self::InvalidPlatform
+            | Self::AccessDenied
+            | Self::Incomplete => "Failed",
         }
     }
 
     /// Whether it never changes again.
     pub fn is_terminal(self) -> bool {
-        !matches!(
-            self,
-            StatusDetails::Pending | StatusDetails::InProgress | StatusDetails::Cancelling
-        )
+        !matches!(self, Self::Pending | Self::InProgress | Self::Cancelling)
     }
 
     /// Whether an invocation that ended so counts against `MaxErrors`.
     pub fn is_error(self) -> bool {
-        matches!(self, StatusDetails::Failed | StatusDetails::ExecutionTimedOut)
+        matches!(self, Self::Failed | Self::ExecutionTimedOut)
     }
 
     /// Whether the command never ran on that node, which its command's status ignores as long as
     /// there is another node.
     fn is_set_aside(self) -> bool {
-        matches!(
-            self,
-            StatusDetails::Undeliverable
-                | StatusDetails::InvalidPlatform
-                | StatusDetails::AccessDenied
-        )
+        matches!(self, Self::Undeliverable | Self::InvalidPlatform | Self::AccessDenied)
     }
 }
 
@@ -144,7 +136,8 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::{StatusDetails::*, *};
+    use super::StatusDetails::*;
+    use super::*;
 
     fn check(invocations: &[StatusDetails], expected: StatusDetails) {
         assert_eq!(aggregate(invocations, 0, false), expected, "{invocations:?}");

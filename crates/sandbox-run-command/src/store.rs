@@ -7,26 +7,23 @@ mod event;
 mod record;
 mod timeline;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub(crate) use event::Publisher;
 pub(crate) use record::{
     CommandRecord, CommandState, InvocationRecord, InvocationState, StepReport,
 };
 
-use crate::{
-    api::ApiError,
-    documents::CommandDocument,
-    nodes::Node,
-    request::SendCommand,
-    status::{Counts, StatusDetails, aggregate},
-};
+use crate::api::ApiError;
+use crate::documents::CommandDocument;
+use crate::nodes::Node;
+use crate::request::SendCommand;
+use crate::status::{Counts, StatusDetails, aggregate};
 use timeline::Timeline;
 
 /// The number of a command: they are numbered from 0 in the order in which they were sent.
@@ -47,8 +44,8 @@ pub(crate) struct Store {
 
 impl Store {
     /// A store without commands.
-    pub(crate) fn new(publisher: Publisher, read_lag: Duration) -> Store {
-        Store {
+    pub(crate) fn new(publisher: Publisher, read_lag: Duration) -> Self {
+        Self {
             commands: Vec::new(),
             numbers: HashMap::new(),
             executing: BTreeSet::new(),

@@ -8,19 +8,20 @@ mod lists;
 mod refusals;
 mod scripts;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 
-use super::{
-    Behaviour, NodeFile, Platform, RunCommand, Settings, StatusDetails,
-    api::ApiError,
-    create_node,
-    documents::{Document, Documents},
-};
+use super::api::ApiError;
+use super::documents::{Document, Documents};
+use super::{Behaviour, NodeFile, Platform, RunCommand, Settings, StatusDetails, create_node};
 
 const NODE: &str = "i-0123456789abcdef0";
 
@@ -50,12 +51,12 @@ struct Trial {
 
 impl Trial {
     /// One plain node, no document but those of Amazon, reads without delay.
-    fn new() -> Trial {
-        Trial::with(&[], Duration::ZERO)
+    fn new() -> Self {
+        Self::with(&[], Duration::ZERO)
     }
 
     /// One plain node, and Command documents of schema 2.2 with these names and contents.
-    fn with(documents: &[(&str, Value)], read_lag: Duration) -> Trial {
+    fn with(documents: &[(&str, Value)], read_lag: Duration) -> Self {
         let documents = documents.iter().map(|(name, content)| {
             let mut content = content.clone();
             content["schemaVersion"] = json!("2.2");
@@ -79,7 +80,7 @@ impl Trial {
         };
         let (sender, events) = mpsc::unbounded_channel();
         let run_command = RunCommand::new(settings, Arc::new(documents), sender);
-        let trial = Trial { directory, run_command, events };
+        let trial = Self { directory, run_command, events };
         trial.node(NODE, &NodeFile::default());
         trial
     }

@@ -19,7 +19,7 @@ pub struct ApiCall {
 
 impl ApiCall {
     /// Reads the call from a request.
-    pub fn of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> ApiCall {
+    pub fn of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Self {
         let credential = credential(headers, uri);
         let target = text(headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
         let operation = match target {
@@ -34,7 +34,7 @@ impl ApiCall {
             (None, Some((api, _))) => service_of_target(api).to_owned(),
             (None, None) => String::new(),
         };
-        ApiCall {
+        Self {
             service,
             operation,
             access_key_id: credential.access_key_id.map(str::to_owned),

@@ -1,12 +1,11 @@
 //! A small client for the AWS APIs that the sandbox itself calls: moto behind the gateway, and the
 //! gateway for runbooks and the demo. Requests are signed in shape only: nobody checks signatures.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::{
-    body::Bytes,
-    http::{HeaderMap, HeaderName, HeaderValue},
-};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
@@ -77,7 +76,7 @@ impl CallError {
     /// The error's name in the API that refused the call.
     pub fn code(&self) -> Option<&str> {
         match self {
-            CallError::Refused { code, .. } => Some(code),
+            Self::Refused { code, .. } => Some(code),
             _ => None,
         }
     }
@@ -85,7 +84,7 @@ impl CallError {
     /// Whether the API said that there is no such thing.
     pub fn is_not_found(&self) -> bool {
         match self {
-            CallError::Refused { status, code, .. } => {
+            Self::Refused { status, code, .. } => {
                 *status == StatusCode::NOT_FOUND || NOT_FOUND.contains(&code.as_str())
             }
             _ => false,
@@ -115,8 +114,8 @@ impl Client {
         base: &str,
         region: &str,
         credentials: &Credentials,
-    ) -> Result<Client, reqwest::Error> {
-        Client::with_headers(base, region, credentials, HeaderMap::new())
+    ) -> Result<Self, reqwest::Error> {
+        Self::with_headers(base, region, credentials, HeaderMap::new())
     }
 
     /// A client of moto, which expects this secret.
@@ -125,11 +124,11 @@ impl Client {
         region: &str,
         credentials: &Credentials,
         secret: &str,
-    ) -> Result<Client, reqwest::Error> {
+    ) -> Result<Self, reqwest::Error> {
         let mut headers = HeaderMap::new();
         // Every secret that is made here is a valid header value.
         headers.extend(HeaderValue::from_str(secret).ok().map(|secret| (DOOR_HEADER, secret)));
-        Client::with_headers(base, region, credentials, headers)
+        Self::with_headers(base, region, credentials, headers)
     }
 
     fn with_headers(
@@ -137,14 +136,14 @@ impl Client {
         region: &str,
         credentials: &Credentials,
         headers: HeaderMap,
-    ) -> Result<Client, reqwest::Error> {
+    ) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .default_headers(headers)
             .build()?;
-        let client = Client {
+        let client = Self {
             http,
             base: base.into(),
             region: region.into(),
@@ -156,8 +155,8 @@ impl Client {
 
     /// The same client with other credentials. Its requests are signed in shape only all the same.
     #[must_use]
-    pub fn with_credentials(self, credentials: &Credentials) -> Client {
-        Client {
+    pub fn with_credentials(self, credentials: &Credentials) -> Self {
+        Self {
             access_key_id: credentials.access_key_id.as_str().into(),
             session_token: credentials.session_token.as_deref().map(Into::into),
             ..self
@@ -254,7 +253,7 @@ impl Client {
 
     /// A request of this path, signed in shape for this service.
     pub fn request(&self, method: Method, path: &str, service: &str) -> reqwest::RequestBuilder {
-        let Client { access_key_id, region, .. } = self;
+        let Self { access_key_id, region, .. } = self;
         let scope = format!("{access_key_id}/20200101/{region}/{service}/aws4_request");
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.session_token {

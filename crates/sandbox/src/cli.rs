@@ -1,6 +1,7 @@
 //! The command line, and the settings that it stands for.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -121,7 +122,7 @@ struct Faults {
 impl Up {
     /// The settings that these arguments stand for.
     pub fn settings(self) -> up::Settings {
-        let Up { port, nodes, env_file, ready_file, until_stdin_closes, options } = self;
+        let Self { port, nodes, env_file, ready_file, until_stdin_closes, options } = self;
         let sandbox = options.settings(port, nodes);
         up::Settings { sandbox, env_file, ready_file, until_stdin_closes }
     }
@@ -155,7 +156,7 @@ impl Options {
 
 impl Faults {
     fn rates(self) -> faults::Faults {
-        let Faults { drop_events, duplicate_events, delay_events, reorder_events, throttle, seed } =
+        let Self { drop_events, duplicate_events, delay_events, reorder_events, throttle, seed } =
             self;
         faults::Faults {
             drop_events,

@@ -29,9 +29,9 @@ impl fmt::Debug for Credentials {
 
 impl Credentials {
     /// A new key that nobody can guess.
-    pub fn random() -> Credentials {
+    pub fn random() -> Self {
         let random = || Uuid::new_v4().simple().to_string();
-        Credentials {
+        Self {
             access_key_id: format!("AKIA{}", random().to_ascii_uppercase()),
             secret_access_key: random(),
             session_token: None,
@@ -40,14 +40,14 @@ impl Credentials {
 
     /// The same key in the hands of a function.
     #[must_use]
-    pub fn for_function(&self, name: &str) -> Credentials {
-        Credentials { session_token: Some(format!("{FUNCTION_PREFIX}{name}")), ..self.clone() }
+    pub fn for_function(&self, name: &str) -> Self {
+        Self { session_token: Some(format!("{FUNCTION_PREFIX}{name}")), ..self.clone() }
     }
 
     /// The same key in the hands of a runbook.
     #[must_use]
-    pub fn for_automation(&self) -> Credentials {
-        Credentials { session_token: Some(AUTOMATION.to_owned()), ..self.clone() }
+    pub fn for_automation(&self) -> Self {
+        Self { session_token: Some(AUTOMATION.to_owned()), ..self.clone() }
     }
 }
 

@@ -3,25 +3,21 @@
 
 mod case;
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use self::case::{Case, Ended, Expected, ended, problems, show};
-use crate::{
-    aws::{Client, SSM, STATES},
-    faults::Faults,
-    sandbox::{NODE_TAG, Sandbox, Settings},
-    stop::StopSignal,
-};
+use crate::aws::{Client, SSM, STATES};
+use crate::faults::Faults;
+use crate::sandbox::{NODE_TAG, Sandbox, Settings};
+use crate::stop::StopSignal;
 
 const NODES: u16 = 3;
 const EXECUTION_MAX: Duration = Duration::from_secs(25);

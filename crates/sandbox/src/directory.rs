@@ -1,10 +1,8 @@
 //! The directory of a sandbox: nodes, functions and logs.
 
-use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::guard::temporary_directory;
 

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 
 /// An event that is late arrives within this time.
 const DELAY_MAX: Duration = Duration::from_secs(5);
@@ -45,8 +46,8 @@ pub struct FaultPlan {
 
 impl FaultPlan {
     /// The plan that these settings and their seed lead to.
-    pub fn new(faults: Faults) -> FaultPlan {
-        FaultPlan { faults, random: SmallRng::seed_from_u64(faults.seed) }
+    pub fn new(faults: Faults) -> Self {
+        Self { faults, random: SmallRng::seed_from_u64(faults.seed) }
     }
 
     /// The delay of each copy of the next event. Without a copy, it is lost.

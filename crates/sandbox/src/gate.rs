@@ -4,14 +4,16 @@
 //! know the access key id of this run are let in. A page in the owner's browser never is: browsers
 //! say where a request comes from, and a rebound host name is not one of ours.
 
-use std::{collections::HashSet, sync::Mutex};
+use std::collections::HashSet;
+use std::sync::Mutex;
 
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use sandbox_run_command::locked::Locked;
 
-use crate::{api_call, iam::roles::Roles};
+use crate::api_call;
+use crate::iam::roles::Roles;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Where moto answers for itself: not an API of AWS.
@@ -30,9 +32,9 @@ pub struct Gate {
 impl Gate {
     /// The gate of the endpoint at this port, for the owner of this access key id, and for those to
     /// whom credentials of roles were issued.
-    pub fn new(port: u16, access_key_id: &str, roles: Option<Roles>) -> Gate {
+    pub fn new(port: u16, access_key_id: &str, roles: Option<Roles>) -> Self {
         let hosts = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
-        Gate { hosts, access_key_id: access_key_id.to_owned(), roles, admitted: Mutex::default() }
+        Self { hosts, access_key_id: access_key_id.to_owned(), roles, admitted: Mutex::default() }
     }
 
     /// Lets in requests that are signed with this key from now on.

@@ -7,32 +7,29 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{
-    Router,
-    body::{Body, Bytes, to_bytes},
-    extract::{Request, State},
-    http::{HeaderName, StatusCode, header, request::Parts},
-    response::{IntoResponse, Response},
-};
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use sandbox_automation::Automation;
-use sandbox_run_command::{RunCommand, api::ApiError, locked::Locked};
+use sandbox_run_command::RunCommand;
+use sandbox_run_command::api::ApiError;
+use sandbox_run_command::locked::Locked;
 use uuid::Uuid;
 
-use crate::{
-    api_call::ApiCall,
-    aws::Client,
-    error_chain::error_chain,
-    eventbridge::put_events::EventBus,
-    faults::{CallFault, FaultPlan},
-    gate::Gate,
-    iam::{
-        roles::{Caller, Holder, Roles},
-        sts,
-    },
-    journal::Journal,
-    lambda::requests::{LambdaRequest, LambdaRequests},
-    responses::{api_error, json_answer},
-};
+use crate::api_call::ApiCall;
+use crate::aws::Client;
+use crate::error_chain::error_chain;
+use crate::eventbridge::put_events::EventBus;
+use crate::faults::{CallFault, FaultPlan};
+use crate::gate::Gate;
+use crate::iam::roles::{Caller, Holder, Roles};
+use crate::iam::sts;
+use crate::journal::Journal;
+use crate::lambda::requests::{LambdaRequest, LambdaRequests};
+use crate::responses::{api_error, json_answer};
 
 /// A deployment package may have 250 MB.
 const BODY_BYTES_MAX: usize = 260 * 1024 * 1024;

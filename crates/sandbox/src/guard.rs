@@ -15,21 +15,19 @@
 //! Processes are looked up in `/proc`, which only Linux has; elsewhere an orderly end still stops
 //! them.
 
-use std::{
-    collections::HashMap,
-    env, fs, io,
-    os::unix::process::{CommandExt, parent_id},
-    path::{Path, PathBuf},
-    process::{self, ExitCode, ExitStatus},
-    thread,
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::os::unix::process::{CommandExt, parent_id};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode, ExitStatus};
+use std::time::Duration;
+use std::{env, fs, io, thread};
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use crate::{error_chain::error_chain, stop::StopSignal};
+use crate::error_chain::error_chain;
+use crate::stop::StopSignal;
 
 /// The variable that marks the processes of a sandbox.
 pub const MARK_VARIABLE: &str = "RUN_COMMAND_RELAY_SANDBOX";

@@ -1,11 +1,9 @@
 //! A log of JSON lines.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    path::Path,
-    sync::Mutex,
-};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Mutex;
 
 use jiff::Timestamp;
 use sandbox_run_command::locked::Locked;
@@ -19,9 +17,9 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the file, and makes it if there is none.
-    pub fn open(path: &Path) -> io::Result<Journal> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Journal { file: Mutex::new(file) })
+        Ok(Self { file: Mutex::new(file) })
     }
 
     /// Appends a line of these fields, after the time. A line that cannot be written is dropped:

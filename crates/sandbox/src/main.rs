@@ -3,10 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use sandbox::{
-    cli::{Cli, Command},
-    demo, guard, program, up,
-};
+use sandbox::cli::{Cli, Command};
+use sandbox::{demo, guard, program, up};
 
 fn main() -> ExitCode {
     match Cli::parse().command {

@@ -1,22 +1,19 @@
 //! The process of moto, an emulator of AWS, behind the gateway.
 
-use std::{
-    fs::{self, File},
-    io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-    time::{Instant, sleep},
-};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::{aws::Client, credentials::Credentials};
+use crate::aws::Client;
+use crate::credentials::Credentials;
 
 macro_rules! programs {
     ($($path:literal),* $(,)?) => {

@@ -1,9 +1,7 @@
 //! Responses in the forms that clients of AWS can read.
 
-use axum::{
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use sandbox_run_command::api::ApiError;
 use serde_json::{Value, json};
 

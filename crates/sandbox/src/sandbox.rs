@@ -1,40 +1,41 @@
 //! The sandbox as a whole: puts the parts together, starts them and stops them.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sandbox_automation::Automation;
-use sandbox_run_command::{NodeFile, RunCommand, create_node, locked::Locked};
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use sandbox_run_command::locked::Locked;
+use sandbox_run_command::{NodeFile, RunCommand, create_node};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use crate::{
-    arn::ACCOUNT,
-    aws::Client,
-    cloudformation::stack::{self, Stack, StackError},
-    credentials::Credentials,
-    directory::{self, DirectoryError},
-    eventbridge::{delivery::Delivery, put_events::EventBus, rules::Rules, schedule},
-    faults::{FaultPlan, Faults},
-    gate::Gate,
-    gateway::{self, Gateway},
-    guard::{MARK_VARIABLE, Remains},
-    iam::roles::Roles,
-    journal::Journal,
-    lambda::{
-        functions::{self, Lambda},
-        queue::InvocationQueue,
-        requests::LambdaRequests,
-    },
-    moto::{self, Moto, MotoError},
-    ssm::{account::EndpointAccount, documents::StoredDocuments},
-    step_functions::{self, StateMachinesError},
-};
+use crate::arn::ACCOUNT;
+use crate::aws::Client;
+use crate::cloudformation::stack::{self, Stack, StackError};
+use crate::credentials::Credentials;
+use crate::directory::{self, DirectoryError};
+use crate::eventbridge::delivery::Delivery;
+use crate::eventbridge::put_events::EventBus;
+use crate::eventbridge::rules::Rules;
+use crate::eventbridge::schedule;
+use crate::faults::{FaultPlan, Faults};
+use crate::gate::Gate;
+use crate::gateway::{self, Gateway};
+use crate::guard::{MARK_VARIABLE, Remains};
+use crate::iam::roles::Roles;
+use crate::journal::Journal;
+use crate::lambda::functions::{self, Lambda};
+use crate::lambda::queue::InvocationQueue;
+use crate::lambda::requests::LambdaRequests;
+use crate::moto::{self, Moto, MotoError};
+use crate::ssm::account::EndpointAccount;
+use crate::ssm::documents::StoredDocuments;
+use crate::step_functions::{self, StateMachinesError};
 
 /// Each node has this tag, and this is its value.
 pub const NODE_TAG: (&str, &str) = ("Role", "web");
@@ -148,7 +149,7 @@ impl Sandbox {
         mark: &str,
         settings: &Settings,
         progress: impl Fn(&str),
-    ) -> Result<Sandbox, StartError> {
+    ) -> Result<Self, StartError> {
         let directory = directory::prepare(settings.directory.as_deref(), mark)?;
         let port = settings.port;
         let mark = (MARK_VARIABLE.to_owned(), mark.to_owned());
@@ -192,7 +193,7 @@ impl Sandbox {
         let gate = Gate::new(port, &credentials.access_key_id, parts.roles.clone());
         let tasks = parts.serve(listener, gate, client, settings);
         let region = settings.region.clone();
-        Ok(Sandbox {
+        Ok(Self {
             endpoint,
             region,
             credentials,
@@ -281,7 +282,7 @@ impl Parts {
         settings: &Settings,
         credentials: &Credentials,
         mark: &(String, String),
-    ) -> Result<Parts, StartError> {
+    ) -> Result<Self, StartError> {
         let (events, arriving) = mpsc::unbounded_channel();
         let documents = Arc::new(StoredDocuments::new(moto.clone()));
         let enforced = settings.enforce_policies.then(|| Roles::new(moto.clone()));
@@ -330,7 +331,7 @@ impl Parts {
             Arc::clone(&deliveries),
             Arc::clone(&faults),
         );
-        Ok(Parts {
+        Ok(Self {
             run_command,
             automation,
             lambda,

@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use crate::{
-    arn::name_of_arn,
-    aws::{CallError, Client, SQS},
-};
+use crate::arn::name_of_arn;
+use crate::aws::{CallError, Client, SQS};
 
 /// Sends a message to the queue of this ARN.
 pub async fn send_to_queue(moto: &Client, arn: &str, message: &str) -> Result<(), CallError> {

@@ -1,17 +1,13 @@
 //! Step Functions: creates state machines in moto, beside the stack.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde_json::json;
 
-use crate::{
-    arn::ACCOUNT,
-    aws::{CallError, Client, STATES},
-};
+use crate::arn::ACCOUNT;
+use crate::aws::{CallError, Client, STATES};
 
 /// Why the state machines were not created.
 #[derive(Debug, thiserror::Error)]

@@ -14,8 +14,8 @@ pub struct StopSignal {
 
 impl StopSignal {
     /// From now on, these signals no longer kill the program.
-    pub fn listen() -> io::Result<StopSignal> {
-        Ok(StopSignal {
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,

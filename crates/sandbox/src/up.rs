@@ -4,21 +4,17 @@ mod env_file;
 mod private_file;
 mod ready_file;
 
-use std::{
-    error::Error,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    thread,
-};
+use std::error::Error;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
 
 use tokio::sync::oneshot;
 
-use crate::{
-    guard::Remains,
-    sandbox::{self, NODE_TAG, Sandbox},
-    stop::StopSignal,
-};
+use crate::guard::Remains;
+use crate::sandbox::{self, NODE_TAG, Sandbox};
+use crate::stop::StopSignal;
 
 /// How to run `up`.
 #[derive(Debug, Clone)]

@@ -88,7 +88,7 @@ pub async fn measure(setting: &Setting) -> Result<Burst> {
     let throttled_calls = journal.calls.iter().filter(|call| call.refused).count();
     let answered = fleet.fleet().answered();
     // A few thousand.
-    #[allow(clippy::cast_precision_loss)]
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let least_seconds = (events as f64 / RATE_PER_S - 1.0).max(0.0);
     Ok(Burst {
         events,

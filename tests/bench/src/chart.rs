@@ -70,7 +70,7 @@ fn panels(results: &Results) -> Vec<Panel> {
         is_ours: is_ours(end_to_end.way),
     });
     // Memory is counted in bytes, far below 2^52.
-    #[allow(clippy::cast_precision_loss)]
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let megabytes = |warm: &super::warm::Warm| warm.memory_max_bytes as f64 / 1e6;
     let panels = [
         Panel {

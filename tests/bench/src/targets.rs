@@ -114,7 +114,7 @@ fn cold(results: &Results) -> Option<[Target; 4]> {
 fn warm(ours: &Warm, python: &Warm) -> Vec<Target> {
     let nodes = nodes(ours.nodes);
     // Memory is counted in bytes, far below 2^52.
-    #[allow(clippy::cast_precision_loss)]
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let memory = ours.memory_max_bytes as f64 / python.memory_max_bytes as f64;
     let mut targets = vec![
         at_most(

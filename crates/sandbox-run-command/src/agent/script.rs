@@ -1,22 +1,18 @@
 //! One script as a real process, with a process group of its own.
 
-use std::{
-    io,
-    path::Path,
-    pin::pin,
-    process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::{Child, Command},
-    sync::watch,
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use crate::locked::Locked;
 
@@ -135,14 +131,14 @@ pub(crate) async fn cancelled(cancel: &mut watch::Receiver<bool>) {
 }
 
 impl Ending {
-    fn of(status: io::Result<ExitStatus>) -> Ending {
+    fn of(status: io::Result<ExitStatus>) -> Self {
         use std::os::unix::process::ExitStatusExt;
         match status {
             Ok(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => Ending::Exited(code),
-                (None, signal) => Ending::Exited(128 + signal.unwrap_or_default()),
+                (Some(code), _) => Self::Exited(code),
+                (None, signal) => Self::Exited(128 + signal.unwrap_or_default()),
             },
-            Err(error) => Ending::NotStarted(format!("its exit status is unknown: {error}")),
+            Err(error) => Self::NotStarted(format!("its exit status is unknown: {error}")),
         }
     }
 }
@@ -154,10 +150,10 @@ struct ProcessGroup {
 }
 
 impl ProcessGroup {
-    fn of(child: &Child) -> ProcessGroup {
+    fn of(child: &Child) -> Self {
         // The child leads its group, so its id is that of the group.
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        ProcessGroup { id }
+        Self { id }
     }
 
     fn signal(&self, signal: Signal) {
@@ -191,7 +187,7 @@ struct Capture {
 struct Reader(Option<JoinHandle<()>>);
 
 impl Capture {
-    fn start<R>(pipe: Option<R>, chars_max: usize) -> (Capture, Reader)
+    fn start<R>(pipe: Option<R>, chars_max: usize) -> (Self, Reader)
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
@@ -199,7 +195,7 @@ impl Capture {
         // One character more than is kept in the end shows that something was cut.
         let bytes_max = (chars_max + 1) * UTF8_BYTES_MAX;
         let reader = pipe.map(|pipe| tokio::spawn(read(pipe, Arc::clone(&kept), bytes_max)));
-        (Capture { kept, chars_max }, Reader(reader))
+        (Self { kept, chars_max }, Reader(reader))
     }
 
     /// What was kept, as text.
@@ -249,7 +245,8 @@ pub(crate) fn cut(text: String, chars_max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::PathBuf, time::Instant};
+    use std::path::PathBuf;
+    use std::time::Instant;
 
     use super::*;
 
@@ -259,8 +256,8 @@ mod tests {
     }
 
     impl Trial {
-        fn new() -> Trial {
-            Trial { directory: tempfile::tempdir().unwrap(), cancel: watch::Sender::new(false) }
+        fn new() -> Self {
+            Self { directory: tempfile::tempdir().unwrap(), cancel: watch::Sender::new(false) }
         }
 
         fn file(&self, name: &str) -> PathBuf {

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{
-    amazon::amazon_documents,
-    document::{Document, Documents, plain_name},
-    interpolation::Values,
-    parameter::{Given, Parameter, bind},
-};
-use crate::{api::ApiError, nodes::Platform};
+use super::amazon::amazon_documents;
+use super::document::{Document, Documents, plain_name};
+use super::interpolation::Values;
+use super::parameter::{Given, Parameter, bind};
+use crate::api::ApiError;
+use crate::nodes::Platform;
 
 /// A Command document that was read and found well formed.
 #[derive(Debug, Clone)]
@@ -103,12 +102,12 @@ enum Properties {
 }
 
 impl From<String> for Action {
-    fn from(name: String) -> Action {
+    fn from(name: String) -> Self {
         match name.as_str() {
-            "aws:runShellScript" => Action::RunShellScript,
-            "aws:runPowerShellScript" => Action::RunPowerShellScript,
-            "aws:runDocument" => Action::RunDocument,
-            _ => Action::Other(name),
+            "aws:runShellScript" => Self::RunShellScript,
+            "aws:runPowerShellScript" => Self::RunPowerShellScript,
+            "aws:runDocument" => Self::RunDocument,
+            _ => Self::Other(name),
         }
     }
 }
@@ -116,10 +115,10 @@ impl From<String> for Action {
 impl TryFrom<Condition> for Precondition {
     type Error = &'static str;
 
-    fn try_from(condition: Condition) -> Result<Precondition, &'static str> {
+    fn try_from(condition: Condition) -> Result<Self, &'static str> {
         const NAME: &str = "platformType";
         match condition.string_equals {
-            [name, platform] | [platform, name] if name == NAME => Ok(Precondition { platform }),
+            [name, platform] | [platform, name] if name == NAME => Ok(Self { platform }),
             _ => Err("expected StringEquals of platformType and a platform"),
         }
     }
@@ -139,10 +138,7 @@ impl CommandDocument {
     /// # Errors
     ///
     /// `InvalidDocument`, if no document has this name, or it is not a Command document.
-    pub(crate) async fn find(
-        documents: &dyn Documents,
-        reference: &str,
-    ) -> Result<CommandDocument, ApiError> {
+    pub(crate) async fn find(documents: &dyn Documents, reference: &str) -> Result<Self, ApiError> {
         let name = plain_name(reference);
         let built_in = amazon_documents().into_iter().find(|document| document.name == name);
         let found = match built_in {
@@ -150,12 +146,12 @@ impl CommandDocument {
             None => documents.document(name).await.map_err(ApiError::internal)?,
         };
         match found {
-            Some(document) => CommandDocument::parse(&document),
+            Some(document) => Self::parse(&document),
             None => Err(invalid(format!("Document with name {name} does not exist."))),
         }
     }
 
-    fn parse(document: &Document) -> Result<CommandDocument, ApiError> {
+    fn parse(document: &Document) -> Result<Self, ApiError> {
         let Document { name, document_type, .. } = document;
         let named = |reason: String| invalid(format!("Document {name}: {reason}."));
         if document_type != "Command" {
@@ -163,7 +159,7 @@ impl CommandDocument {
             return Err(named(reason));
         }
         let (parameters, steps) = read(document).map_err(named)?;
-        Ok(CommandDocument { name: name.clone(), parameters, steps })
+        Ok(Self { name: name.clone(), parameters, steps })
     }
 
     /// The values that the steps see for the `given` parameters, or `InvalidParameters`.
@@ -214,7 +210,8 @@ fn invalid(message: String) -> ApiError {
 mod tests {
     use serde_json::json;
 
-    use super::{super::amazon::amazon_documents, *};
+    use super::super::amazon::amazon_documents;
+    use super::*;
 
     fn parse(content: Value) -> Result<CommandDocument, ApiError> {
         let (name, document_type) = ("Doc".to_owned(), "Command".to_owned());

@@ -1,6 +1,7 @@
 //! Replaces `{{ name }}` in a document's inputs by the values of parameters.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 

@@ -48,7 +48,7 @@ pub struct Parameter {
 impl TryFrom<Declaration> for Parameter {
     type Error = String;
 
-    fn try_from(declaration: Declaration) -> Result<Parameter, String> {
+    fn try_from(declaration: Declaration) -> Result<Self, String> {
         let pattern = match &declaration.allowed_pattern {
             None => None,
             Some(pattern) => {
@@ -57,7 +57,7 @@ impl TryFrom<Declaration> for Parameter {
                 Some(whole.map_err(bad)?)
             }
         };
-        Ok(Parameter { declaration, pattern })
+        Ok(Self { declaration, pattern })
     }
 }
 

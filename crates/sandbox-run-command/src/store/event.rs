@@ -60,7 +60,7 @@ impl Publisher {
     }
 
     fn instance_arn(&self, id: &str) -> String {
-        let Publisher { region, account, .. } = self;
+        let Self { region, account, .. } = self;
         if id.starts_with("mi-") {
             format!("arn:aws:ssm:{region}:{account}:managed-instance/{id}")
         } else {

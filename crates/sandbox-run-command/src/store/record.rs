@@ -6,12 +6,10 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::timeline::Timeline;
-use crate::{
-    api::ApiError,
-    limit::Limit,
-    request::SendCommand,
-    status::{Counts, StatusDetails},
-};
+use crate::api::ApiError;
+use crate::limit::Limit;
+use crate::request::SendCommand;
+use crate::status::{Counts, StatusDetails};
 
 /// A command that was sent.
 #[derive(Debug)]
@@ -102,7 +100,7 @@ impl CommandRecord {
 }
 
 impl InvocationState {
-    pub(crate) fn pending() -> InvocationState {
-        InvocationState { details: StatusDetails::Pending, steps: Arc::default() }
+    pub(crate) fn pending() -> Self {
+        Self { details: StatusDetails::Pending, steps: Arc::default() }
     }
 }

@@ -1,6 +1,7 @@
 //! A value with its recent past, so that reads can be as late as those of the real API.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -14,8 +15,8 @@ pub(crate) struct Timeline<T> {
 
 impl<T> Timeline<T> {
     /// A value that did not exist before `now`, whose last `kept` can be read.
-    pub(crate) fn new(now: Instant, value: T, kept: Duration) -> Timeline<T> {
-        Timeline { changes: VecDeque::from([(now, value)]), kept }
+    pub(crate) fn new(now: Instant, value: T, kept: Duration) -> Self {
+        Self { changes: VecDeque::from([(now, value)]), kept }
     }
 
     /// Changes the value, and drops what no read can ask for any more.

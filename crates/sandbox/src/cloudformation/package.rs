@@ -1,12 +1,11 @@
 //! Deployment packages of functions.
 
-use std::{
-    fs, io,
-    io::{Cursor, Write},
-    path::PathBuf,
-};
+use std::io::{Cursor, Write};
+use std::path::PathBuf;
+use std::{fs, io};
 
-use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 /// A deployment package: the program as `bootstrap`.
 pub async fn package(program: PathBuf) -> io::Result<Vec<u8>> {

@@ -1,11 +1,9 @@
 //! Deploys the project's CloudFormation template into moto, as a user would deploy it into AWS.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
 
 use serde::Serialize;
 use serde_json::json;

@@ -9,21 +9,19 @@ use std::sync::{Arc, Mutex};
 use axum::body::Bytes;
 use sandbox_run_command::locked::Locked;
 use serde_json::Value;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 
-use super::{
-    permission::{allows_rule, policy_statements},
-    rules::{Rule, Rules, Target},
-};
-use crate::{
-    arn::name_of_arn,
-    aws::Client,
-    error_chain::error_chain,
-    faults::FaultPlan,
-    journal::Journal,
-    lambda::{code::function_name, queue::InvocationQueue},
-    sqs::send_to_queue,
-};
+use super::permission::{allows_rule, policy_statements};
+use super::rules::{Rule, Rules, Target};
+use crate::arn::name_of_arn;
+use crate::aws::Client;
+use crate::error_chain::error_chain;
+use crate::faults::FaultPlan;
+use crate::journal::Journal;
+use crate::lambda::code::function_name;
+use crate::lambda::queue::InvocationQueue;
+use crate::sqs::send_to_queue;
 
 /// Delivers events to the targets of rules.
 #[derive(Debug, Clone)]
@@ -43,8 +41,8 @@ impl Delivery {
         invocations: InvocationQueue,
         journal: Arc<Journal>,
         faults: Arc<Mutex<FaultPlan>>,
-    ) -> Delivery {
-        Delivery { rules, moto, invocations, journal, faults }
+    ) -> Self {
+        Self { rules, moto, invocations, journal, faults }
     }
 
     /// Delivers events until there can be no more.

@@ -1,9 +1,7 @@
 //! The rules of EventBridge, as moto keeps them, with their targets.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -56,8 +54,8 @@ struct Read {
 
 impl Rules {
     /// The rules of this moto.
-    pub fn new(moto: Client) -> Rules {
-        Rules { moto, read: Arc::default() }
+    pub fn new(moto: Client) -> Self {
+        Self { moto, read: Arc::default() }
     }
 
     /// The enabled rules, as they were at most a second ago.

@@ -1,11 +1,14 @@
 //! Fires the rules that have a schedule.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, interval};
 
-use super::{delivery::Delivery, event::event, rules::Rules};
+use super::delivery::Delivery;
+use super::event::event;
+use super::rules::Rules;
 use crate::journal::Journal;
 
 /// How often it looks whether a rule is due.

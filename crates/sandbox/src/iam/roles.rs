@@ -7,24 +7,22 @@
 //! Checked are the signature, the action and the resources of identity policies; not trust policies,
 //! conditions, permission boundaries and policies of resources.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use axum::http::{StatusCode, request::Parts};
-use sandbox_run_command::{api::ApiError, locked::Locked};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use sandbox_run_command::api::ApiError;
+use sandbox_run_command::locked::Locked;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::sts::credentials;
-use crate::{
-    api_call::ApiCall,
-    arn::name_of_arn,
-    aws::{CallError, Client},
-    credentials::Credentials,
-    error_chain::error_chain,
-};
+use crate::api_call::ApiCall;
+use crate::arn::name_of_arn;
+use crate::aws::{CallError, Client};
+use crate::credentials::Credentials;
+use crate::error_chain::error_chain;
 
 /// What calls under a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +61,8 @@ struct Decision {
 
 impl Roles {
     /// The roles of this moto.
-    pub fn new(moto: Client) -> Roles {
-        Roles { moto, issued: Arc::default() }
+    pub fn new(moto: Client) -> Self {
+        Self { moto, issued: Arc::default() }
     }
 
     /// Issues credentials of a role.

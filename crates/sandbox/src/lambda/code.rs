@@ -1,6 +1,8 @@
 //! The names and the code of functions.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::{fs, io};
 
 use crate::arn::name_of_arn;
 

@@ -5,30 +5,25 @@
 //! invocation. A function has as many processes as invocations at once, up to its reserved
 //! concurrency.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use sandbox_run_command::locked::Locked;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{sync::Semaphore, time::timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 use uuid::Uuid;
 
-use super::{
-    code::{code_path, function_name, unpack},
-    process::{FunctionProcess, Outcome, Program},
-};
-use crate::{
-    aws::{CallError, Client},
-    credentials::Credentials,
-    iam::roles::{Holder, Roles},
-};
+use super::code::{code_path, function_name, unpack};
+use super::process::{FunctionProcess, Outcome, Program};
+use crate::aws::{CallError, Client};
+use crate::credentials::Credentials;
+use crate::iam::roles::{Holder, Roles};
 
 /// Without reserved concurrency, a function has at most this many processes.
 const PROCESSES_MAX: usize = 10;
@@ -191,8 +186,8 @@ struct Concurrency {
 
 impl Lambda {
     /// The functions of this moto. They run under their own roles, if roles are given.
-    pub fn new(settings: Settings, moto: Client, roles: Option<Roles>) -> Lambda {
-        Lambda { host: Arc::new(Host { settings, moto, roles, functions: Mutex::default() }) }
+    pub fn new(settings: Settings, moto: Client, roles: Option<Roles>) -> Self {
+        Self { host: Arc::new(Host { settings, moto, roles, functions: Mutex::default() }) }
     }
 
     /// Invokes a function, by name or ARN, and waits until it has answered. The invocation goes on

@@ -3,9 +3,11 @@
 //! On Linux, `/proc/net/tcp` has the inode of every socket, and `/proc/PID/fd` shows its holder.
 //! Other systems do not say, and any process is accepted there.
 
-use std::{fs, net::SocketAddr};
+use std::fs;
+use std::net::SocketAddr;
 
-use axum::{extract::connect_info::Connected, serve::IncomingStream};
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use tokio::net::TcpListener;
 
 const CONNECTIONS: &str = "/proc/net/tcp";
@@ -24,29 +26,29 @@ pub enum Peer {
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
         match stream.io().local_addr() {
-            Ok(own) => Peer::of(*stream.remote_addr(), own),
-            Err(_) => Peer::Gone,
+            Ok(own) => Self::of(*stream.remote_addr(), own),
+            Err(_) => Self::Gone,
         }
     }
 }
 
 impl Peer {
-    fn of(remote: SocketAddr, own: SocketAddr) -> Peer {
+    fn of(remote: SocketAddr, own: SocketAddr) -> Self {
         match fs::read_to_string(CONNECTIONS) {
-            Ok(table) => inode(&table, remote, own).map_or(Peer::Gone, Peer::Socket),
-            Err(_) => Peer::Untold,
+            Ok(table) => inode(&table, remote, own).map_or(Self::Gone, Peer::Socket),
+            Err(_) => Self::Untold,
         }
     }
 
     /// Whether a process of this process group holds the socket.
     pub fn is_of_group(self, group: u32) -> bool {
         match self {
-            Peer::Socket(inode) => {
+            Self::Socket(inode) => {
                 // The leader is nearly always the one.
                 holds(group, inode) || members(group).any(|member| holds(member, inode))
             }
-            Peer::Gone => false,
-            Peer::Untold => true,
+            Self::Gone => false,
+            Self::Untold => true,
         }
     }
 }
@@ -92,11 +94,9 @@ fn members(group: u32) -> impl Iterator<Item = u32> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::{
-        net::{TcpListener, TcpStream},
-        os::unix::process::CommandExt,
-        process::{Command, Stdio},
-    };
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
 
     use super::*;
 

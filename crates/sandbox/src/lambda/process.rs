@@ -7,35 +7,29 @@
 //! Only the function's own process group is answered, so that no other process on this machine can
 //! take its events.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    net::Ipv4Addr,
-    path::PathBuf,
-    process::Stdio,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use jiff::Timestamp;
 use sandbox_run_command::locked::Locked;
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    process::{Child, Command},
-    sync::{SetOnce, mpsc, oneshot, watch},
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{SetOnce, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::peer::Peer;
@@ -72,9 +66,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn error(error_type: &str, message: &str) -> Outcome {
+    fn error(error_type: &str, message: &str) -> Self {
         let payload = json!({ "errorType": error_type, "errorMessage": message });
-        Outcome { payload: Bytes::from(payload.to_string()), failed: true }
+        Self { payload: Bytes::from(payload.to_string()), failed: true }
     }
 
     /// The error's type, if the function failed and gave one.
@@ -125,7 +119,7 @@ struct RuntimeApi {
 
 impl FunctionProcess {
     /// Starts the program, with a Runtime API of its own.
-    pub async fn start(program: &Program) -> io::Result<FunctionProcess> {
+    pub async fn start(program: &Program) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (work, receiver) = mpsc::channel(1);
@@ -143,7 +137,7 @@ impl FunctionProcess {
         let process = spawn(program, &address.to_string(), &log).await?;
         // It has an id until somebody waits for it, and is set this once.
         let _ = api.process.set(process.id().unwrap_or_default());
-        Ok(FunctionProcess { process, server, work, init, timeout: program.timeout, usable: true })
+        Ok(Self { process, server, work, init, timeout: program.timeout, usable: true })
     }
 
     /// Whether it can take another invocation.

@@ -1,7 +1,8 @@
 //! The queue of asynchronous invocations, as Lambda has it: a failed event is retried, and finally
 //! sent to the on-failure destination.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use jiff::Timestamp;
@@ -10,13 +11,13 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{
-    functions::{Admission, Invocation, InvokeError, Lambda},
-    process::Outcome,
-};
-use crate::{
-    arn::ACCOUNT, aws::Client, error_chain::error_chain, journal::Journal, sqs::send_to_queue,
-};
+use super::functions::{Admission, Invocation, InvokeError, Lambda};
+use super::process::Outcome;
+use crate::arn::ACCOUNT;
+use crate::aws::Client;
+use crate::error_chain::error_chain;
+use crate::journal::Journal;
+use crate::sqs::send_to_queue;
 
 /// The queue of invocations that nobody waits for.
 #[derive(Debug, Clone)]
@@ -70,8 +71,8 @@ enum Condition {
 impl Condition {
     fn name(self) -> &'static str {
         match self {
-            Condition::RetriesExhausted => "RetriesExhausted",
-            Condition::EventAgeExceeded => "EventAgeExceeded",
+            Self::RetriesExhausted => "RetriesExhausted",
+            Self::EventAgeExceeded => "EventAgeExceeded",
         }
     }
 }
@@ -93,8 +94,8 @@ impl InvocationQueue {
         journal: Arc<Journal>,
         region: &str,
         retry_after: Duration,
-    ) -> InvocationQueue {
-        InvocationQueue { lambda, moto, journal, region: region.into(), retry_after }
+    ) -> Self {
+        Self { lambda, moto, journal, region: region.into(), retry_after }
     }
 
     /// Takes an event for a function.

@@ -1,18 +1,18 @@
 //! The requests of Lambda that the sandbox answers itself: `Invoke`, and downloads of a function's
 //! code.
 
-use axum::{
-    body::{Body, Bytes},
-    http::{HeaderMap, StatusCode, header, request::Parts},
-    response::{IntoResponse, Response},
-};
+use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
-use super::{
-    code::{code_path, function_name},
-    functions::{Admission, Invocation, InvokeError, Lambda},
-    queue::InvocationQueue,
-};
-use crate::{arn::ACCOUNT, aws::Client, error_chain::error_chain, responses::rest_error};
+use super::code::{code_path, function_name};
+use super::functions::{Admission, Invocation, InvokeError, Lambda};
+use super::queue::InvocationQueue;
+use crate::arn::ACCOUNT;
+use crate::aws::Client;
+use crate::error_chain::error_chain;
+use crate::responses::rest_error;
 
 /// What answers the requests.
 #[derive(Debug)]
@@ -38,8 +38,8 @@ pub enum LambdaRequest {
 
 impl LambdaRequest {
     /// The request, if it is one of these.
-    pub fn of(parts: &Parts) -> Option<LambdaRequest> {
-        let code = function_code(parts).map(|function| LambdaRequest::Code(function.to_owned()));
+    pub fn of(parts: &Parts) -> Option<Self> {
+        let code = function_code(parts).map(|function| Self::Code(function.to_owned()));
         code.or_else(|| invoked_function(parts).map(LambdaRequest::Invoke))
     }
 }

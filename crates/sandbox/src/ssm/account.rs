@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sandbox_automation::{Account, Service};
 use sandbox_run_command::api::ApiError;
 use serde_json::Value;
 
-use crate::{
-    arn::name_of_arn,
-    aws::{CallError, Client, EVENTS, JsonApi, SQS, SSM, STATES},
-    error_chain::error_chain,
-    iam::roles::{Holder, Roles},
-};
+use crate::arn::name_of_arn;
+use crate::aws::{CallError, Client, EVENTS, JsonApi, SQS, SSM, STATES};
+use crate::error_chain::error_chain;
+use crate::iam::roles::{Holder, Roles};
 
 /// The account behind the sandbox's own endpoint, so that the calls of runbooks are routed and
 /// noted as everybody's are.
@@ -24,8 +23,8 @@ pub struct EndpointAccount {
 
 impl EndpointAccount {
     /// The account behind this endpoint. Runbooks call under their roles, if roles are given.
-    pub fn new(endpoint: Client, roles: Option<Roles>) -> EndpointAccount {
-        EndpointAccount { endpoint, roles }
+    pub fn new(endpoint: Client, roles: Option<Roles>) -> Self {
+        Self { endpoint, roles }
     }
 }
 
@@ -68,7 +67,7 @@ impl Account for EndpointAccount {
             let credentials = roles.assume(&arn, &session, Holder::Runbook).await;
             let credentials = credentials.map_err(|error| error_chain(&error))?;
             let endpoint = self.endpoint.clone().with_credentials(&credentials);
-            Ok(Arc::new(EndpointAccount::new(endpoint, None)) as Arc<dyn Account>)
+            Ok(Arc::new(Self::new(endpoint, None)) as Arc<dyn Account>)
         }
         .boxed()
     }

@@ -1,14 +1,13 @@
 //! Reads documents from moto, where users create them.
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sandbox_run_command::documents::{Document, Documents};
 use serde_json::{Value, json};
 
-use crate::{
-    arn::name_of_arn,
-    aws::{Client, SSM},
-    error_chain::error_chain,
-};
+use crate::arn::name_of_arn;
+use crate::aws::{Client, SSM};
+use crate::error_chain::error_chain;
 
 /// The documents that moto's Systems Manager knows.
 #[derive(Debug, Clone)]
@@ -18,8 +17,8 @@ pub struct StoredDocuments {
 
 impl StoredDocuments {
     /// The documents of this moto.
-    pub fn new(moto: Client) -> StoredDocuments {
-        StoredDocuments { moto }
+    pub fn new(moto: Client) -> Self {
+        Self { moto }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Files for the owner of the sandbox alone.
 
-use std::{io, io::Write, path::Path};
+use std::io;
+use std::io::Write;
+use std::path::Path;
 
 /// Puts a file of mode 0600 into the place of whatever is there, a link too. It appears whole.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {

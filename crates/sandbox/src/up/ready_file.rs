@@ -1,10 +1,12 @@
 //! The file that tells a program that the sandbox is ready, and how to use it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
-use crate::{cloudformation::stack::Stack, sandbox::Sandbox};
+use crate::cloudformation::stack::Stack;
+use crate::sandbox::Sandbox;
 
 /// What the file holds.
 #[derive(Debug, Serialize)]

@@ -1,10 +1,13 @@
 //! Functions, invoked as a client of Lambda does.
 
-use std::{fs, io::Write, time::Duration};
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use zip::{ZipWriter, write::SimpleFileOptions};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 use crate::running::{Running, shared, write_function};
 

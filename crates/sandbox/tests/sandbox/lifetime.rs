@@ -1,14 +1,13 @@
 //! Nothing that the sandbox starts outlives it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
-use sandbox::{aws::SSM, guard::MARK_VARIABLE};
+use sandbox::aws::SSM;
+use sandbox::guard::MARK_VARIABLE;
 use serde_json::json;
 
 use crate::running::{Running, eventually};
@@ -25,7 +24,7 @@ struct Busy {
 
 impl Busy {
     /// Starts scripts and a function.
-    async fn start() -> Busy {
+    async fn start() -> Self {
         let mut running = Running::start(&[]);
         let client = running.client();
         let path = "/2015-03-31/functions/obedient/invocations";
@@ -54,7 +53,7 @@ impl Busy {
         let name = format!("run-command-relay-sandbox-{mark}");
         let temporary_directory = std::env::temp_dir().join(name);
         assert!(temporary_directory.exists());
-        Busy { running, sandbox, family, temporary_directory }
+        Self { running, sandbox, family, temporary_directory }
     }
 
     fn assert_gone(&self) {

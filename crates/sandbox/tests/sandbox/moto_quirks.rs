@@ -1,6 +1,7 @@
 //! Each correction of moto is needed, and works.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
+use std::process::Command;
 
 use crate::running::python;
 

@@ -1,16 +1,15 @@
 //! A sandbox that runs for the tests, with a function that does what it is told.
 
-use std::{
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::Command,
-    sync::OnceLock,
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use sandbox::{aws::Client, credentials::Credentials};
+use sandbox::aws::Client;
+use sandbox::credentials::Credentials;
 use sandbox_client::Process;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,15 +31,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(arguments: &[&str]) -> Running {
-        match Running::try_start(arguments) {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        match Self::try_start(arguments) {
             Ok(running) => running,
             Err(problem) => panic!("{problem}"),
         }
     }
 
     /// The error holds what the sandbox printed.
-    pub(crate) fn try_start(arguments: &[&str]) -> Result<Running, String> {
+    pub(crate) fn try_start(arguments: &[&str]) -> Result<Self, String> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox");
         let functions = directory.path().join("built");
@@ -62,7 +61,7 @@ impl Running {
                 .arg(python())
                 .args(arguments),
         )?;
-        Ok(Running { process, directory })
+        Ok(Self { process, directory })
     }
 
     pub(crate) fn endpoint(&self) -> &str {

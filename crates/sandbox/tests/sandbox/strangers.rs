@@ -1,17 +1,14 @@
 //! Nobody but its owner uses the sandbox: no page in the owner's browser, no other user of the
 //! machine, and no script that looks for more than the owner's files.
 
-use std::{
-    fs,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt},
-        process::CommandExt,
-    },
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
-use reqwest::{Method, Response, StatusCode, header::HOST};
+use reqwest::header::HOST;
+use reqwest::{Method, Response, StatusCode};
 use sandbox::aws::SSM;
 use serde_json::{Value, json};
 
