@@ -27,9 +27,9 @@ pub struct Aws {
     servers: [JoinHandle<()>; 2],
 }
 
-/// What happened since the journal was last taken.
+/// What happened since the log was last taken.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub struct CallLog {
     /// Connections, in the order in which TLS was ready.
     pub connections: Vec<Span>,
     /// Calls, in the order of their ends. Requests that are no call of an operation are not here.
@@ -62,7 +62,7 @@ struct State {
     acceptor: TlsAcceptor,
     latency: Duration,
     fleet: RwLock<Arc<dyn Fleet>>,
-    journal: Mutex<Journal>,
+    call_log: Mutex<CallLog>,
 }
 
 impl Aws {
@@ -76,7 +76,7 @@ impl Aws {
             acceptor: authority.acceptor.clone(),
             latency,
             fleet: RwLock::new(fleet),
-            journal: Mutex::default(),
+            call_log: Mutex::default(),
         });
         let ssm = TcpListener::bind(("127.0.0.1", 0)).await?;
         let step_functions = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -98,8 +98,8 @@ impl Aws {
     }
 
     /// What happened since the last time.
-    pub fn take_journal(&self) -> Journal {
-        std::mem::take(&mut *self.state.journal.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take_call_log(&self) -> CallLog {
+        std::mem::take(&mut *self.state.call_log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -109,7 +109,7 @@ impl Drop for Aws {
     }
 }
 
-impl Journal {
+impl CallLog {
     /// How many calls follow one another: the longest row of calls of which each began when the
     /// one before had been answered.
     pub fn row_of_calls(&self) -> usize {
@@ -135,8 +135,8 @@ impl Journal {
 }
 
 impl State {
-    fn note(&self, note: impl FnOnce(&mut Journal)) {
-        note(&mut self.journal.lock().unwrap_or_else(PoisonError::into_inner));
+    fn note(&self, note: impl FnOnce(&mut CallLog)) {
+        note(&mut self.call_log.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn answer(&self, operation: &str, body: &[u8]) -> Answer {
@@ -156,7 +156,7 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
     // Without it an answer waits for others; where it cannot be set, it is slower.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = state.acceptor.accept(stream).await else { return };
-    state.note(|journal| journal.connections.push(Span { started, ended: Instant::now() }));
+    state.note(|call_log| call_log.connections.push(Span { started, ended: Instant::now() }));
     serve(stream, |request| call(request, Arc::clone(&state))).await;
 }
 
@@ -177,9 +177,9 @@ async fn call(request: Request<Incoming>, state: Arc<State>) -> Response<Full<By
     tokio::time::sleep_until((started + state.latency).into()).await;
     let span = Span { started, ended: Instant::now() };
     let refused = !answer.status.is_success();
-    state.note(|journal| match operation {
-        Some(operation) => journal.calls.push(Call { operation, span, refused }),
-        None => journal.other_requests.push(span),
+    state.note(|call_log| match operation {
+        Some(operation) => call_log.calls.push(Call { operation, span, refused }),
+        None => call_log.other_requests.push(span),
     });
     let mut response = response(answer.status, answer.body);
     let content_type = HeaderValue::from_static("application/x-amz-json-1.1");

@@ -64,7 +64,7 @@ pub async fn measure(setting: &Setting) -> Result<Burst> {
         function.initialized().await?;
         functions.push(function);
     }
-    aws.take_journal();
+    aws.take_call_log();
 
     let started = Instant::now();
     let mut queue: VecDeque<_> = (0..events).map(|_| event()).collect();
@@ -83,9 +83,9 @@ pub async fn measure(setting: &Setting) -> Result<Burst> {
     for function in functions {
         function.end().await?;
     }
-    let journal = aws.take_journal();
-    let calls = journal.calls.len();
-    let throttled_calls = journal.calls.iter().filter(|call| call.refused).count();
+    let call_log = aws.take_call_log();
+    let calls = call_log.calls.len();
+    let throttled_calls = call_log.calls.iter().filter(|call| call.refused).count();
     let answered = fleet.fleet().answered();
     // A few thousand.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]

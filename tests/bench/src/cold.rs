@@ -81,10 +81,10 @@ pub async fn measure(setting: &Setting) -> Result<Vec<ColdStart>> {
 }
 
 async fn start(program: &Program, setting: &Setting, aws: &Aws, cpu: Cpu<'_>) -> Result<Start> {
-    aws.take_journal();
+    aws.take_call_log();
     let mut function = Function::start(program, setting, aws, cpu).await?;
     let init = function.initialized().await?;
-    let journal = aws.take_journal();
+    let call_log = aws.take_call_log();
     let first = function.invoke(event()).await?;
     let mut warm = Vec::new();
     for _ in 0..WARM_ANSWERS {
@@ -93,8 +93,8 @@ async fn start(program: &Program, setting: &Setting, aws: &Aws, cpu: Cpu<'_>) ->
     }
     let start = Start {
         init,
-        network: journal.warm_up(),
-        connections: journal.connections.len(),
+        network: call_log.warm_up(),
+        connections: call_log.connections.len(),
         first: first.answered - first.handed,
         // Without the time that it took to limit the CPU in between.
         total: init + (first.answered - first.handed),

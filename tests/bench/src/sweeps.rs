@@ -63,7 +63,7 @@ async fn sweep(setting: &Setting, executing: u64) -> Result<Sweep> {
     let aws = Aws::start(&setting.authority, setting.latency, served).await?;
     let mut function = Function::start(&setting.sweep, setting, &aws, Cpu::Whole).await?;
     function.initialized().await?;
-    aws.take_journal();
+    aws.take_call_log();
     let before = function.usage()?;
     let event = json!({
         "version": "0", "id": "sweep", "source": "aws.events", "detail-type": "Scheduled Event",
@@ -77,8 +77,9 @@ async fn sweep(setting: &Setting, executing: u64) -> Result<Sweep> {
     if response["Executing"] != executing || response["Truncated"] != false {
         return Err(format!("the sweep of {executing} commands answered {response}").into());
     }
-    let journal = aws.take_journal();
-    let calls = |operation| journal.calls.iter().filter(|call| call.operation == operation).count();
+    let call_log = aws.take_call_log();
+    let calls =
+        |operation| call_log.calls.iter().filter(|call| call.operation == operation).count();
     let (list_calls_expected, heartbeat_calls_expected) = history.calls_expected();
     Ok(Sweep {
         executing,

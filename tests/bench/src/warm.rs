@@ -74,12 +74,12 @@ async fn events(program: &Program, setting: &Setting, aws: &Aws, case: &Case) ->
     let mut calls = 0_u32;
     let mut calls_in_a_row = 0;
     for _ in 0..case.events {
-        aws.take_journal();
+        aws.take_call_log();
         let answered = function.invoke(event()).await?;
         latencies.push(answered.answered - answered.handed);
-        let journal = aws.take_journal();
-        calls += u32::try_from(journal.calls.len())?;
-        calls_in_a_row = journal.row_of_calls().max(calls_in_a_row);
+        let call_log = aws.take_call_log();
+        calls += u32::try_from(call_log.calls.len())?;
+        calls_in_a_row = call_log.row_of_calls().max(calls_in_a_row);
     }
     let after = function.usage()?;
     function.end().await?;

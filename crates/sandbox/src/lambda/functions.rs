@@ -20,7 +20,7 @@ use tokio::time::timeout_at;
 use uuid::Uuid;
 
 use super::code::{code_path, function_name, unpack};
-use super::process::{FunctionProcess, Outcome, Program};
+use super::process::{FunctionProcess, InvocationResult, Program};
 use crate::aws::{CallError, Client};
 use crate::credentials::Credentials;
 use crate::iam::roles::{Holder, Roles};
@@ -60,7 +60,7 @@ pub struct Invocation {
     /// The request's id, which the function knows it by.
     pub request_id: String,
     /// Its result.
-    pub outcome: Outcome,
+    pub outcome: InvocationResult,
 }
 
 /// Why an invocation did not reach its function.

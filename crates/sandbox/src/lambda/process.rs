@@ -58,14 +58,14 @@ pub struct Program {
 
 /// The result of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct InvocationResult {
     /// The response, or the error as JSON.
     pub payload: Bytes,
     /// Whether the function failed.
     pub failed: bool,
 }
 
-impl Outcome {
+impl InvocationResult {
     fn error(error_type: &str, message: &str) -> Self {
         let payload = json!({ "errorType": error_type, "errorMessage": message });
         Self { payload: Bytes::from(payload.to_string()), failed: true }
@@ -97,7 +97,7 @@ struct Work {
     request_id: String,
     deadline_ms: i64,
     payload: Bytes,
-    answer: oneshot::Sender<Outcome>,
+    answer: oneshot::Sender<InvocationResult>,
 }
 
 #[derive(Debug, Clone)]
@@ -110,7 +110,7 @@ enum Init {
 #[derive(Debug)]
 struct RuntimeApi {
     work: tokio::sync::Mutex<mpsc::Receiver<Work>>,
-    current: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
+    current: Mutex<Option<(String, oneshot::Sender<InvocationResult>)>>,
     init: watch::Sender<Init>,
     function_arn: String,
     /// The id of the function's process, which leads a group.
@@ -146,7 +146,7 @@ impl FunctionProcess {
     }
 
     /// Runs one invocation.
-    pub async fn invoke(&mut self, request_id: &str, payload: Bytes) -> Outcome {
+    pub async fn invoke(&mut self, request_id: &str, payload: Bytes) -> InvocationResult {
         let outcome = match self.initialized().await {
             Ok(()) => self.run(request_id, payload).await,
             Err(outcome) => Err(outcome),
@@ -160,16 +160,16 @@ impl FunctionProcess {
     }
 
     /// Waits until the program has asked for work.
-    async fn initialized(&mut self) -> Result<(), Outcome> {
+    async fn initialized(&mut self) -> Result<(), InvocationResult> {
         let asked = self.init.wait_for(|init| !matches!(init, Init::Pending));
         tokio::select! {
             biased;
             asked = timeout(INIT_MAX, asked) => match asked {
                 Ok(Ok(init)) => match &*init {
-                    Init::Failed(payload) => Err(Outcome { payload: payload.clone(), failed: true }),
+                    Init::Failed(payload) => Err(InvocationResult { payload: payload.clone(), failed: true }),
                     Init::Ready | Init::Pending => Ok(()),
                 },
-                Ok(Err(_)) | Err(_) => Err(Outcome::error(
+                Ok(Err(_)) | Err(_) => Err(InvocationResult::error(
                     "Sandbox.Timedout",
                     &format!("Init timed out after {} s", INIT_MAX.as_secs()),
                 )),
@@ -178,7 +178,11 @@ impl FunctionProcess {
         }
     }
 
-    async fn run(&mut self, request_id: &str, payload: Bytes) -> Result<Outcome, Outcome> {
+    async fn run(
+        &mut self,
+        request_id: &str,
+        payload: Bytes,
+    ) -> Result<InvocationResult, InvocationResult> {
         let (sender, answer) = oneshot::channel();
         let timeout_ms = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
         let work = Work {
@@ -188,15 +192,15 @@ impl FunctionProcess {
             answer: sender,
         };
         if self.work.send(work).await.is_err() {
-            return Err(Outcome::error("Runtime.Unknown", "the Runtime API has ended"));
+            return Err(InvocationResult::error("Runtime.Unknown", "the Runtime API has ended"));
         }
         tokio::select! {
             biased;
             answer = answer => answer.map_err(|_| {
-                Outcome::error("Runtime.Unknown", "the invocation was not answered")
+                InvocationResult::error("Runtime.Unknown", "the invocation was not answered")
             }),
             status = self.process.wait() => Err(ended(status)),
-            () = sleep(self.timeout) => Err(Outcome::error(
+            () = sleep(self.timeout) => Err(InvocationResult::error(
                 "Sandbox.Timedout",
                 &format!(
                     "RequestId: {request_id} Error: Task timed out after {:.2} seconds",
@@ -238,12 +242,12 @@ impl Drop for FunctionProcess {
     }
 }
 
-fn ended(status: io::Result<std::process::ExitStatus>) -> Outcome {
+fn ended(status: io::Result<std::process::ExitStatus>) -> InvocationResult {
     let message = match status {
         Ok(status) => format!("Runtime exited: {status}"),
         Err(error) => format!("Runtime exited: {error}"),
     };
-    Outcome::error("Runtime.ExitError", &message)
+    InvocationResult::error("Runtime.ExitError", &message)
 }
 
 fn router(api: Arc<RuntimeApi>) -> Router {
@@ -298,7 +302,7 @@ async fn response(
     payload: Bytes,
 ) -> Response {
     let failed = false;
-    finish(&api, &id, Outcome { payload, failed })
+    finish(&api, &id, InvocationResult { payload, failed })
 }
 
 async fn error(
@@ -307,7 +311,7 @@ async fn error(
     payload: Bytes,
 ) -> Response {
     let failed = true;
-    finish(&api, &id, Outcome { payload, failed })
+    finish(&api, &id, InvocationResult { payload, failed })
 }
 
 async fn init_error(State(api): State<Arc<RuntimeApi>>, payload: Bytes) -> Response {
@@ -315,7 +319,7 @@ async fn init_error(State(api): State<Arc<RuntimeApi>>, payload: Bytes) -> Respo
     accepted()
 }
 
-fn finish(api: &RuntimeApi, id: &str, outcome: Outcome) -> Response {
+fn finish(api: &RuntimeApi, id: &str, outcome: InvocationResult) -> Response {
     match current(api).take_if(|(current, _)| current == id) {
         Some((_, answer)) => {
             // Nobody waits any more if the invocation has timed out meanwhile.
@@ -336,7 +340,7 @@ fn accepted() -> Response {
 
 fn current(
     api: &RuntimeApi,
-) -> std::sync::MutexGuard<'_, Option<(String, oneshot::Sender<Outcome>)>> {
+) -> std::sync::MutexGuard<'_, Option<(String, oneshot::Sender<InvocationResult>)>> {
     api.current.locked()
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::functions::{Admission, Invocation, InvokeError, Lambda};
-use super::process::Outcome;
+use super::process::InvocationResult;
 use crate::arn::ACCOUNT;
 use crate::aws::Client;
 use crate::error_chain::error_chain;
@@ -82,7 +82,7 @@ struct Failure {
     request_id: String,
     condition: Condition,
     attempts: u32,
-    outcome: Option<Outcome>,
+    outcome: Option<InvocationResult>,
 }
 
 impl InvocationQueue {
