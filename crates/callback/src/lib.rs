@@ -25,6 +25,7 @@
 
 pub mod chain;
 pub mod command;
+pub mod documents;
 pub mod id;
 pub mod memory;
 pub mod ports;
@@ -37,10 +38,11 @@ pub mod token;
 pub mod verdict;
 
 pub use command::{Command, Invocation, Status, StatusDetails};
+pub use documents::Documents;
 pub use id::{CommandId, InstanceId};
 pub use memory::Memory;
 pub use ports::{RunCommand, Tasks};
 pub use settle::{Hint, Outcome, SettleError, settle};
-pub use sweep::{Scope, SweepReport, sweep};
+pub use sweep::{Scope, SweepReport, sweep, sweep_executing};
 pub use token::TaskToken;
 pub use verdict::{Verdict, verdict};

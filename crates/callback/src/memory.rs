@@ -1,189 +1,308 @@
-//! What one sweep remembers for the next one: which commands were executing.
+//! What one sweep remembers for the next ones.
 //!
-//! Run Command does not tell when a command ended, so the probes of completed commands get rarer
-//! with their age. A command that was seen executing, and then no longer, is looked at again one
-//! sweep later: by then the relay has answered its task, or its event is lost. So a lost event is
-//! found within two intervals of the command's end, and the task gets no time to miss a heartbeat.
-//!
-//! A completed command for which a call failed is looked at again, too, at every sweep until that
-//! succeeds.
+//! Run Command does not tell when a command ended. So a sweep remembers which commands were
+//! executing, which of the completed ones are known to be closed, and which are suspected to have
+//! lost their event. It remembers ids and times, and no token.
 //!
 //! It is a hint, not a store. What it forgets, because the function's process was replaced or
-//! because there was too much, the probes find later.
+//! because there was too much, the lookback finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
+use crate::documents::Documents;
 use crate::id::CommandId;
-use crate::token::TaskToken;
+use crate::ports::{CommandListing, PageToken, Stage};
+use crate::settle::Hint;
 
-/// The most commands that are remembered. A token has about a kilobyte, so this is 20 MB.
-pub const REMEMBERED_MAX: usize = 20_000;
+/// The most commands of each kind that are remembered. One takes about 100 bytes.
+pub const REMEMBERED_MAX: usize = 200_000;
+/// For how many lists commands are listed by document, before it is tried without again.
+const LISTS_BY_DOCUMENT: u32 = 60;
+/// Run Command keeps a command for 30 days.
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// When a task is asked again whose answer was refused for good: policies are mended.
+const REFUSED_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// Commands that may need a look at the next sweep.
+/// What the sweeps of one process know.
 #[derive(Debug, Default)]
 pub struct Memory {
-    executing: BTreeMap<CommandId, TaskToken>,
-    ended: BTreeMap<CommandId, TaskToken>,
-    /// Whether the last sweep has seen everything.
-    is_whole: bool,
+    sweep_number: u64,
+    first_sweep_at: Option<Timestamp>,
+    /// Completed commands that were requested before are known. `None` at first.
+    since: Option<Timestamp>,
+    /// When the last sweep began that listed everything.
+    last_whole_began: Option<Timestamp>,
+    /// What the last list of executing commands told, to its end.
+    executing: BTreeSet<CommandId>,
+    /// What the list that is being read has told so far.
+    seen: BTreeSet<CommandId>,
+    /// What was executing and is no longer, and was not looked at yet.
+    pub(crate) ended: BTreeSet<CommandId>,
+    /// Completed commands for which nobody waits.
+    closed: BTreeSet<(Timestamp, CommandId)>,
+    /// Completed commands whose task waited when it was looked at.
+    suspects: BTreeMap<CommandId, Suspect>,
+    /// What Step Functions refused for good, and when.
+    refused: BTreeMap<CommandId, (Refusal, Timestamp)>,
+    /// For how many more lists each stage is listed by document.
+    by_document: BTreeMap<Stage, u32>,
+    pub(crate) executing_reading: Option<Reading>,
+    pub(crate) complete_reading: Option<Reading>,
+    pub(crate) lookback_reading: Option<Reading>,
+    pub(crate) lookback_due: Option<Timestamp>,
 }
 
-/// What a sweep has seen that the next ones should know.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    /// Executing commands whose task waits.
-    pub(crate) executing: BTreeMap<CommandId, TaskToken>,
-    /// Completed commands for which a call failed.
-    pub(crate) undecided: BTreeMap<CommandId, TaskToken>,
-    /// Commands that need no further look.
-    pub(crate) no_more: Vec<CommandId>,
+/// How the task of a command is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The caller may not answer it.
+    Denied,
+    /// Step Functions rejects the token, and so does not say whether anybody waits.
+    Rejected,
+}
+
+/// A completed command whose task may have been left waiting.
+#[derive(Debug, Clone)]
+pub(crate) struct Suspect {
+    pub(crate) requested_at: Timestamp,
+    /// When it was last seen complete, by time and by number of the sweep.
+    seen_at: Timestamp,
+    seen_by: u64,
+}
+
+impl Suspect {
+    /// What is known of it. It is overdue from an age on, if an earlier sweep saw it complete
+    /// lately: a read of long ago tells nothing of how it reads now.
+    pub(crate) fn hint(&self, now: Timestamp, overdue: SignedDuration, lately: Duration) -> Hint {
+        let seen_for = Duration::try_from(now.duration_since(self.seen_at)).unwrap_or_default();
+        let is_old = now.duration_since(self.requested_at) >= overdue;
+        if is_old && seen_for <= lately { Hint::Overdue } else { Hint::Ended }
+    }
 }
 
 impl Memory {
-    /// The commands that had ended by the last sweep and whose task may still wait.
-    pub(crate) fn ended(&self) -> &BTreeMap<CommandId, TaskToken> {
-        &self.ended
+    /// A sweep begins at `now`.
+    pub(crate) fn begin_sweep(&mut self, now: Timestamp) {
+        self.sweep_number += 1;
+        self.first_sweep_at.get_or_insert(now);
+        self.suspects.retain(|_, suspect| now.duration_since(suspect.requested_at) < KEPT);
     }
 
-    /// Whether the last sweep has seen everything, and this command no longer executing.
-    pub(crate) fn had_ended(&self, id: &CommandId) -> bool {
-        self.is_whole && !self.executing.contains_key(id)
+    // ---- Lists -----------------------------------------------------------------------------------
+
+    /// From where on completed commands are listed.
+    pub(crate) fn since(&self, now: Timestamp, first_look: Duration) -> Timestamp {
+        self.since.unwrap_or_else(|| earlier(self.first_sweep_at.unwrap_or(now), first_look))
     }
 
-    /// Takes down what a sweep of everything has seen.
-    pub(crate) fn update(&mut self, seen: Seen) {
-        let executing = self.take_ended(seen);
-        self.is_whole = true;
-        let seen_before = std::mem::replace(&mut self.executing, executing);
-        for (id, token) in seen_before {
-            if !self.executing.contains_key(&id) {
-                remember(&mut self.ended, id, token);
-            }
+    /// A sweep that began then has listed everything.
+    pub(crate) fn note_whole(&mut self, began: Timestamp, overlap: Duration) {
+        if let Some(before) = self.last_whole_began.replace(began) {
+            self.since = Some(earlier(before, overlap));
         }
     }
 
-    /// As [`update`](Self::update), after a sweep that left something out: a command that it has
-    /// not seen may still be executing.
-    pub(crate) fn add(&mut self, seen: Seen) {
-        let executing = self.take_ended(seen);
-        self.is_whole = false;
-        for (id, token) in executing {
-            remember(&mut self.executing, id, token);
+    /// How to list the commands of a stage: all of the account, or by document where others' are
+    /// many.
+    pub(crate) fn listings(
+        &mut self,
+        documents: &Documents,
+        stage: Stage,
+        invoked_after: Option<Timestamp>,
+    ) -> Listings {
+        let left = self.by_document.get_mut(&stage).filter(|left| **left > 0);
+        let by_document = left.map(|left| *left -= 1).is_some();
+        Listings::new(documents, stage, invoked_after, by_document)
+    }
+
+    /// Others have many commands of this stage: they are listed by document for a while.
+    pub(crate) fn list_by_document(
+        &mut self,
+        documents: &Documents,
+        stage: Stage,
+        invoked_after: Option<Timestamp>,
+    ) -> Listings {
+        self.by_document.insert(stage, LISTS_BY_DOCUMENT);
+        Listings::new(documents, stage, invoked_after, true)
+    }
+
+    // ---- Executing -------------------------------------------------------------------------------
+
+    /// A list told this command as executing.
+    pub(crate) fn sees_executing(&mut self, id: CommandId) {
+        self.ended.remove(&id);
+        self.suspects.remove(&id);
+        if self.seen.len() < REMEMBERED_MAX {
+            self.seen.insert(id);
         }
     }
 
-    /// Takes down what has ended; returns what executes.
-    fn take_ended(&mut self, seen: Seen) -> BTreeMap<CommandId, TaskToken> {
-        let Seen { executing, undecided, no_more } = seen;
-        for (id, token) in undecided {
-            remember(&mut self.ended, id, token);
+    /// Nobody waits for this executing command.
+    pub(crate) fn forget_executing(&mut self, key: (Timestamp, CommandId)) {
+        self.executing.remove(&key.1);
+        self.seen.remove(&key.1);
+        self.close(key);
+    }
+
+    /// The list of executing commands was read to its end.
+    pub(crate) fn note_executing(&mut self) {
+        let seen = std::mem::take(&mut self.seen);
+        let before = std::mem::replace(&mut self.executing, seen);
+        let ended = before.into_iter().filter(|id| !self.executing.contains(id));
+        let room = REMEMBERED_MAX.saturating_sub(self.ended.len());
+        self.ended.extend(ended.take(room));
+    }
+
+    // ---- Complete --------------------------------------------------------------------------------
+
+    /// Whether a completed command is known to be closed, or suspected already.
+    pub(crate) fn is_known(&self, key: &(Timestamp, CommandId)) -> bool {
+        self.closed.contains(key) || self.suspects.contains_key(&key.1)
+    }
+
+    /// Nobody waits for this command.
+    pub(crate) fn close(&mut self, key: (Timestamp, CommandId)) {
+        self.closed.insert(key);
+        if self.closed.len() > REMEMBERED_MAX {
+            self.closed.pop_first();
         }
-        for id in no_more {
-            self.ended.remove(&id);
+    }
+
+    /// The task of this completed command waits; false if there is no room to remember it.
+    pub(crate) fn suspect(
+        &mut self,
+        id: CommandId,
+        requested_at: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let has_room = self.suspects.len() < REMEMBERED_MAX;
+        if has_room {
+            let seen_by = self.sweep_number;
+            self.suspects.insert(id, Suspect { requested_at, seen_at: now, seen_by });
         }
-        self.ended.retain(|id, _| !executing.contains_key(id));
-        executing
+        has_room
+    }
+
+    /// What earlier sweeps suspect, those first that have waited longest.
+    pub(crate) fn suspects_to_settle(&self) -> Vec<(CommandId, Suspect)> {
+        let earlier = self.suspects.iter().filter(|(_, one)| one.seen_by < self.sweep_number);
+        let mut found: Vec<_> = earlier.map(|(id, one)| (id.clone(), one.clone())).collect();
+        found.sort_by_key(|(_, one)| one.seen_by);
+        found
+    }
+
+    /// It could not be settled now, and reads as complete still.
+    pub(crate) fn suspect_again(&mut self, id: &CommandId, now: Timestamp) {
+        if let Some(suspect) = self.suspects.get_mut(id) {
+            (suspect.seen_at, suspect.seen_by) = (now, self.sweep_number);
+        }
+    }
+
+    /// It is settled.
+    pub(crate) fn acquit(&mut self, id: &CommandId) {
+        if let Some(suspect) = self.suspects.remove(id) {
+            self.close((suspect.requested_at, id.clone()));
+        }
+    }
+
+    // ---- Refused ---------------------------------------------------------------------------------
+
+    /// How the task of this command was refused lately: it is not asked again.
+    pub(crate) fn refusal(&self, id: &CommandId, now: Timestamp) -> Option<Refusal> {
+        let (refusal, at) = self.refused.get(id)?;
+        (now.duration_since(*at) < REFUSED_AGAIN).then_some(*refusal)
+    }
+
+    /// The task of this command is refused for good; whether that is the first time.
+    pub(crate) fn refuse(&mut self, id: &CommandId, refusal: Refusal, now: Timestamp) -> bool {
+        let is_first = self.refused.insert(id.clone(), (refusal, now)).is_none();
+        if self.refused.len() > REMEMBERED_MAX {
+            self.refused.pop_first();
+        }
+        is_first
     }
 }
 
-/// Takes a command down, if there is still room.
-pub(crate) fn remember(
-    commands: &mut BTreeMap<CommandId, TaskToken>,
-    id: CommandId,
-    token: TaskToken,
-) {
-    if commands.len() < REMEMBERED_MAX {
-        commands.insert(id, token);
+fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| time.checked_sub(by).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The lists that together tell the commands of a stage.
+#[derive(Debug)]
+pub(crate) struct Listings {
+    left: VecDeque<CommandListing>,
+    /// How many lists by document there would be.
+    by_document: usize,
+    is_by_document: bool,
+}
+
+impl Listings {
+    fn new(
+        documents: &Documents,
+        stage: Stage,
+        invoked_after: Option<Timestamp>,
+        is_by_document: bool,
+    ) -> Self {
+        let listing = |document_name| CommandListing { document_name, stage, invoked_after };
+        let spellings = || documents.spellings().map(Some).map(listing);
+        let left = if is_by_document { spellings().collect() } else { [listing(None)].into() };
+        Self { left, by_document: spellings().count(), is_by_document }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Lists that are read page by page, over several sweeps if need be.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) began: Timestamp,
+    listings: Listings,
+    page: Option<PageToken>,
+    pages: usize,
+    ours: usize,
+    all: usize,
+    /// Whether a command of it could not be remembered.
+    pub(crate) has_left_out: bool,
+}
 
-    fn id(number: u32) -> CommandId {
-        CommandId::parse(&format!("00000000-0000-4000-8000-{number:012}")).unwrap()
+impl Reading {
+    pub(crate) fn new(began: Timestamp, listings: Listings) -> Self {
+        Self { began, listings, page: None, pages: 0, ours: 0, all: 0, has_left_out: false }
     }
 
-    fn commands(numbers: impl IntoIterator<Item = u32>) -> BTreeMap<CommandId, TaskToken> {
-        let token = || TaskToken::from_parameter(&["token".to_owned()]).unwrap();
-        numbers.into_iter().map(|number| (id(number), token())).collect()
+    /// The next page to read; `None` at the end.
+    pub(crate) fn next(&self) -> Option<(&CommandListing, Option<&PageToken>)> {
+        Some((self.listings.left.front()?, self.page.as_ref()))
     }
 
-    fn seen(numbers: impl IntoIterator<Item = u32>) -> Seen {
-        Seen { executing: commands(numbers), ..Seen::default() }
+    /// How many pages were read.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages
     }
 
-    fn ended(memory: &Memory) -> Vec<CommandId> {
-        let mut ids: Vec<_> = memory.ended().keys().cloned().collect();
-        ids.sort_unstable();
-        ids
+    /// A page was read that held so many commands, so many of them ours. True if it is mostly
+    /// others' that are read here, and lists by document would be shorter.
+    pub(crate) fn advance(&mut self, next: Option<PageToken>, ours: usize, all: usize) -> bool {
+        self.pages += 1;
+        self.ours += ours;
+        self.all += all;
+        self.page = next;
+        if self.page.is_none() {
+            self.listings.left.pop_front();
+        }
+        self.page.is_some()
+            && !self.listings.is_by_document
+            && self.pages >= self.listings.by_document
+            && self.ours * 2 < self.all
     }
 
-    #[test]
-    fn a_command_that_executes_no_more_has_ended_until_it_needs_no_more_looks() {
-        let mut memory = Memory::default();
-        memory.update(seen([1, 2]));
-        assert_eq!(ended(&memory), []);
-        memory.update(seen([2, 3]));
-        assert_eq!(ended(&memory), [id(1)]);
-        memory.update(seen([3]));
-        assert_eq!(ended(&memory), [id(1), id(2)]);
-        memory.update(Seen { no_more: vec![id(1)], ..seen([3]) });
-        assert_eq!(ended(&memory), [id(2)]);
-    }
-
-    #[test]
-    fn a_command_that_a_list_left_out_is_executing_again() {
-        let mut memory = Memory::default();
-        memory.update(seen([1]));
-        memory.update(seen([]));
-        assert_eq!(ended(&memory), [id(1)]);
-        memory.update(seen([1]));
-        assert_eq!(ended(&memory), []);
-    }
-
-    #[test]
-    fn what_a_sweep_left_out_has_not_ended() {
-        let mut memory = Memory::default();
-        memory.update(seen([1, 2, 3]));
-        memory.update(seen([2, 3]));
-        memory.add(Seen { no_more: vec![id(1)], ..seen([3, 4]) });
-        assert_eq!(ended(&memory), []);
-        memory.update(seen([4]));
-        assert_eq!(ended(&memory), [id(2), id(3)]);
-        memory.add(seen([2]));
-        assert_eq!(ended(&memory), [id(3)]);
-    }
-
-    #[test]
-    fn only_a_sweep_of_everything_tells_that_a_command_had_ended() {
-        let mut memory = Memory::default();
-        assert!(!memory.had_ended(&id(1)), "there was no sweep");
-        memory.update(seen([2]));
-        assert!(memory.had_ended(&id(1)));
-        assert!(!memory.had_ended(&id(2)));
-        memory.add(seen([]));
-        assert!(!memory.had_ended(&id(1)));
-    }
-
-    #[test]
-    fn what_is_undecided_has_ended() {
-        let mut memory = Memory::default();
-        memory.update(Seen { undecided: commands([1]), ..seen([]) });
-        memory.add(Seen { undecided: commands([2]), ..seen([]) });
-        assert_eq!(ended(&memory), [id(1), id(2)]);
-        memory.update(Seen { no_more: vec![id(2)], ..seen([1]) });
-        assert_eq!(ended(&memory), []);
-    }
-
-    #[test]
-    fn what_is_remembered_has_a_bound() {
-        let mut memory = Memory::default();
-        let many = u32::try_from(REMEMBERED_MAX).unwrap();
-        memory.add(seen(0..many + 5));
-        memory.add(seen(many + 5..many + 9));
-        memory.update(Seen { undecided: commands([many + 10]), ..seen([]) });
-        assert_eq!(memory.ended().len(), REMEMBERED_MAX);
+    /// Begins anew, with other lists. What was read is read.
+    pub(crate) fn restart(&mut self, listings: Listings) {
+        self.listings = listings;
+        self.page = None;
     }
 }

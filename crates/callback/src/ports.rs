@@ -39,11 +39,11 @@ pub trait RunCommand: Sync {
         plugin_name: &str,
     ) -> impl Future<Output = Result<Output, CallError>> + Send;
 
-    /// One page of the commands of a slice, newest first (SSM API, `ListCommands` with filters).
+    /// One page of a list of commands, newest first (SSM API, `ListCommands` with filters).
     /// A command that cannot be read is an error of its own, and not one of the page.
     fn commands(
         &self,
-        slice: &CommandSlice,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> impl Future<Output = Result<CommandPage, CallError>> + Send;
 
@@ -54,19 +54,17 @@ pub trait RunCommand: Sync {
 
 /// Which commands to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandSlice {
-    /// The document, named as in `SendCommand`.
-    pub document_name: String,
+pub struct CommandListing {
+    /// Only commands of the document that was named so in `SendCommand`; `None`: of all documents.
+    pub document_name: Option<String>,
     /// Executing or completed.
     pub stage: Stage,
     /// Only commands that were requested at this time or later.
     pub invoked_after: Option<Timestamp>,
-    /// Only commands that were requested at this time or earlier.
-    pub invoked_before: Option<Timestamp>,
 }
 
 /// Whether a command has ended (SSM API, command filter `ExecutionStage`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Pending, in progress, or cancelling.
     Executing,
@@ -78,7 +76,7 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageToken(pub String);
 
-/// Some of the commands of a slice.
+/// Some of the commands of a list.
 #[derive(Debug)]
 pub struct CommandPage {
     /// The commands, each read for itself.

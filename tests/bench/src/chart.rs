@@ -46,15 +46,16 @@ pub fn chart(results: &Results) -> String {
 
 fn panels(results: &Results) -> Vec<Panel> {
     let is_ours = |function: &str| function == "relay";
-    let cold = results.cold.iter().filter(|cold| cold.function != "noop-function").map(|cold| Bar {
-        label: format!(
-            "{}, {}",
-            cold.function,
-            cold.memory_mb.map_or("a whole core".to_owned(), |mb| format!("{mb} MB"))
-        ),
-        value: cold.total.p50_ms,
-        is_ours: is_ours(cold.function),
-    });
+    let cold =
+        results.cold.iter().filter(|cold| cold.function != "noop-function").map(|cold| Bar {
+            label: format!(
+                "{}, {}",
+                cold.function,
+                cold.memory_mb.map_or("a whole core".to_owned(), |mb| format!("{mb} MB"))
+            ),
+            value: cold.total.p50_ms,
+            is_ours: is_ours(cold.function),
+        });
     let warm = |value: fn(&super::warm::Warm) -> f64| {
         let bars = results.warm.iter().map(|warm| Bar {
             label: format!("{}, {}", warm.function, nodes(warm.nodes)),

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use clap::Parser;
 use bench::results::{Machine, Results, sizes};
 use bench::setting::{Measurement, Options, Setting};
 use bench::targets::targets;
 use bench::{Result, burst, chart, cold, end_to_end, sweeps, warm};
+use clap::Parser;
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -18,8 +18,8 @@ use aws_sdk_ssm::types::{Command, CommandStatus};
 use futures_util::stream::{self, StreamExt};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use serde_json::{Value, json};
 use sandbox_client::{Ended, NODES, Sandbox, task_token};
+use serde_json::{Value, json};
 
 /// Without `CHAOS_EXECUTIONS`: few enough for every run of the tests.
 const EXECUTIONS: u32 = 60;

@@ -10,8 +10,8 @@ use std::fs;
 use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use serde_json::{Value, json};
 use sandbox_client::{ACCOUNT, Gate, NODES, REGION, Sandbox, event_of, eventually};
+use serde_json::{Value, json};
 
 /// No regular sweep comes within this test.
 const OPTIONS: [&str; 3] = ["--enforce-policies", "--schedule-seconds", "3600"];

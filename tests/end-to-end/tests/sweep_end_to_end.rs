@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::stream::{self, StreamExt};
-use serde_json::{Value, json};
 use sandbox_client::{NODES, Sandbox, eventually, unique_number};
+use serde_json::{Value, json};
 
 /// No event of Run Command or Step Functions arrives, and the sweep runs every second.
 const SWEEP_ALONE: [&str; 4] = ["--drop-events", "1.0", "--schedule-seconds", "1"];

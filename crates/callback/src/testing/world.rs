@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::command::{Output, has_ended};
 use crate::ports::{
-    CallError, CallErrorKind, CommandPage, CommandSlice, Delivery, PageToken, Pulse, Stage,
+    CallError, CallErrorKind, CommandListing, CommandPage, Delivery, PageToken, Pulse, Stage,
 };
 use crate::{
     Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails, TaskToken, Tasks,
@@ -141,8 +141,8 @@ pub struct World {
 
 struct State {
     commands: BTreeMap<CommandId, Stored>,
-    /// The same commands by document, by whether they have ended, and by time.
-    listed: BTreeMap<(String, bool), BTreeMap<Timestamp, BTreeSet<CommandId>>>,
+    /// The same commands by whether they have ended, and by time.
+    listed: BTreeMap<bool, BTreeMap<Timestamp, BTreeSet<CommandId>>>,
     tasks: BTreeMap<String, Task>,
     answers: Vec<(String, Answer)>,
     cancelled: Vec<CommandId>,
@@ -388,19 +388,25 @@ impl State {
     /// One page of the commands of a slice, newest first, and where the next one begins.
     fn list(
         &self,
-        slice: &CommandSlice,
+        slice: &CommandListing,
         page: Option<&PageToken>,
     ) -> (Vec<CommandId>, Option<PageToken>) {
         let last = page.map(place);
         let oldest = slice.invoked_after.unwrap_or(Timestamp::MIN);
-        let newest = slice.invoked_before.unwrap_or(Timestamp::MAX);
-        let newest = last.as_ref().map_or(newest, |(time, _)| newest.min(*time));
-        let key = (slice.document_name.clone(), slice.stage == Stage::Complete);
-        let found = self.listed.get(&key).filter(|_| oldest <= newest);
+        let newest = last.as_ref().map_or(Timestamp::MAX, |(time, _)| *time);
+        let found = self.listed.get(&(slice.stage == Stage::Complete));
+        let found = found.filter(|_| oldest <= newest);
+        let is_wanted = |id: &CommandId| {
+            slice.document_name.as_ref().is_none_or(|wanted| {
+                self.commands.get(id).is_some_and(|one| one.now.command.document_name == *wanted)
+            })
+        };
         let mut ids = found
             .into_iter()
             .flat_map(|times| times.range(oldest..=newest).rev())
-            .flat_map(|(time, ids)| ids.iter().rev().map(|id| (*time, id.clone())))
+            .flat_map(|(time, ids)| ids.iter().rev().map(|id| (*time, id)))
+            .filter(|(_, id)| is_wanted(id))
+            .map(|(time, id)| (time, id.clone()))
             .skip_while(|found| last.as_ref().is_some_and(|last| found >= last))
             .peekable();
         let page: Vec<_> = ids.by_ref().take(PAGE_COMMANDS_MAX).collect();
@@ -489,7 +495,7 @@ impl RunCommand for World {
 
     async fn commands(
         &self,
-        slice: &CommandSlice,
+        slice: &CommandListing,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
         let op = Op::ListSlice;
@@ -554,8 +560,8 @@ impl Tasks for World {
 }
 
 /// Where a command is listed.
-fn list_key(command: &Command) -> (String, bool) {
-    (command.document_name.clone(), has_ended(&command.status, &command.status_details))
+fn list_key(command: &Command) -> bool {
+    has_ended(&command.status, &command.status_details)
 }
 
 /// The last command before the page.
@@ -716,8 +722,8 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn slice(document: &str, stage: Stage, seconds: Option<(i64, i64)>) -> CommandSlice {
-        CommandSlice {
+    fn slice(document: &str, stage: Stage, seconds: Option<(i64, i64)>) -> CommandListing {
+        CommandListing {
             document_name: document.to_owned(),
             stage,
             invoked_after: seconds.map(|(after, _)| moment(after)),
@@ -726,7 +732,7 @@ mod tests {
     }
 
     /// All pages of a slice: their commands, or nothing where one cannot be read.
-    async fn pages(world: &World, slice: &CommandSlice) -> Vec<Vec<Option<CommandId>>> {
+    async fn pages(world: &World, slice: &CommandListing) -> Vec<Vec<Option<CommandId>>> {
         let mut pages = Vec::new();
         let mut token = None;
         loop {

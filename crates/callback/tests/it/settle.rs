@@ -4,11 +4,11 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use callback::ports::CallErrorKind;
-use callback::{Command, CommandId, Hint, Invocation, Outcome, SettleError, settle};
-use serde_json::Value;
 use callback::testing::log::Log;
 use callback::testing::sample::{command, command_id, invocation};
 use callback::testing::world::{Answer, Fault, Op, World};
+use callback::{Command, CommandId, Hint, Invocation, Outcome, SettleError, settle};
+use serde_json::Value;
 use tokio::time::Instant;
 
 const TOKEN: &str = "AQCEAAAAKgAAAAMAAAAAtokenThatWaits";

@@ -7,15 +7,15 @@ use std::time::Duration;
 use callback::command::Output;
 use callback::ports::{CallError, CommandPage, CommandSlice, Delivery, PageToken, Pulse};
 use callback::sweep::SLICE_PAGES_MAX;
+use callback::testing::log::Log;
+use callback::testing::sample::{command, command_id, invocation};
+use callback::testing::world::{Answer, Fault, Op, World};
 use callback::{
     Command, CommandId, InstanceId, Invocation, Memory, RunCommand, Scope, SweepReport, TaskToken,
     Tasks, sweep,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use callback::testing::log::Log;
-use callback::testing::sample::{command, command_id, invocation};
-use callback::testing::world::{Answer, Fault, Op, World};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);

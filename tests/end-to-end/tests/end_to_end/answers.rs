@@ -2,8 +2,8 @@
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use rstest::rstest;
-use serde_json::{Value, json};
 use sandbox_client::{NODES, OWN_DOCUMENT, Sandbox};
+use serde_json::{Value, json};
 
 use crate::{borrowed, node, shell_task, task};
 

@@ -1,7 +1,7 @@
 //! The AWS CLI, as a user at a terminal has it.
 
-use serde_json::{Value, json};
 use sandbox_client::{NODES, Sandbox, eventually};
+use serde_json::{Value, json};
 
 use crate::node;
 

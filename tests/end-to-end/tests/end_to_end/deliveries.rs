@@ -3,10 +3,10 @@
 use std::fs;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use serde_json::{Value, json};
 use sandbox_client::{
     DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, eventually, unique_number, workspace,
 };
+use serde_json::{Value, json};
 
 use crate::{node, shell_task};
 

@@ -9,8 +9,8 @@ use aws_sdk_ssm::types::{
     AutomationExecution, AutomationExecutionStatus, Command, CommandStatus, DocumentFormat,
 };
 use rstest::rstest;
-use serde_json::{Value, json};
 use sandbox_client::{NODES, Sandbox, eventually, workspace};
+use serde_json::{Value, json};
 
 use crate::{borrowed, node};
 

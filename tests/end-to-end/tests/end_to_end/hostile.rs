@@ -3,8 +3,8 @@
 //! CloudFormation, Step Functions and the SDKs, too.
 
 use rstest::rstest;
-use serde_json::{Value, json};
 use sandbox_client::Sandbox;
+use serde_json::{Value, json};
 
 use crate::{borrowed, node, task};
 

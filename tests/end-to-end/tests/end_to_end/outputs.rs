@@ -2,8 +2,8 @@
 
 use std::iter::repeat_n;
 
-use serde_json::Value;
 use sandbox_client::{NODES, Sandbox};
+use serde_json::Value;
 
 use crate::{borrowed, node, shell_task};
 

@@ -6,11 +6,11 @@ mod function;
 
 use std::time::Duration;
 
+use callback_aws::testing::aws_server::{Place, Reply};
+use end_to_end::secret::Secret;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use callback_aws::testing::aws_server::{Place, Reply};
-use end_to_end::secret::Secret;
 
 use function::{Credentials, Heard, Setting};
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use serde_json::{Value, json};
-use sandbox_client::{DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, task_token, unique_number};
 use end_to_end::secret::Secret;
+use sandbox_client::{DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, task_token, unique_number};
+use serde_json::{Value, json};
 
 use crate::{borrowed, shell_task};
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use sandbox_client::{REGION, Sandbox, python_tool, unique_number, workspace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use sandbox_client::{REGION, Sandbox, python_tool, unique_number, workspace};
 
 use crate::words;
 

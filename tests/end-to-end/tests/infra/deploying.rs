@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use serde_json::{Value, json};
 use sandbox_client::{ACCOUNT, NODES, REGION, Sandbox, python_tool, unique_number, workspace};
+use serde_json::{Value, json};
 
 use crate::deploy_script::{
     architecture, built_functions, fail, foreign_stack, keys, new_bucket, script, seen,

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
 use sandbox_client::{NODES, REGION, Sandbox, python_tool, unique_number};
+use serde_json::json;
 
 use crate::deploy_script::{
     create_stack, deploy, fail, foreign_stack, keys, new_bucket, script, seen, small_functions,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use serde_json::{Value, json};
 use sandbox_client::{Sandbox, workspace};
+use serde_json::{Value, json};
 
 const COMMAND_ENDED: Option<&str> = Some("CommandEndedRule");
 const EXECUTION_STOPPED: Option<&str> = Some("ExecutionStoppedRule");

@@ -12,8 +12,8 @@ mod template;
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use serde_json::Value;
 use sandbox_client::{python_tool, workspace};
+use serde_json::Value;
 
 /// Prints the template as JSON, with `Ref` and `Fn::…` written out.
 const TEMPLATE_AS_JSON: &str = "\

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use callback::Outcome;
-use serde_json::{Value, json};
 use sandbox_client::{NODES, Sandbox, eventually, workspace};
+use serde_json::{Value, json};
 
 use crate::{TEMPLATE, resources};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::{Value, json};
 use sandbox_client::workspace;
+use serde_json::{Value, json};
 
 use crate::{TEMPLATE, resources};
 

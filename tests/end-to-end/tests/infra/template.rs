@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use serde_json::{Value, json};
 use sandbox_client::{ACCOUNT, REGION, Sandbox, python_tool, workspace};
+use serde_json::{Value, json};
 
 use crate::{TEMPLATE, resources, succeed};
 

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sandbox::function_process::{FunctionProcess, Program};
-use serde_json::Value;
 use callback_aws::testing::aws_server::{AwsServer, Reply};
-use sandbox_client::{REGION, unique_number};
 use end_to_end::secret::Secret;
+use sandbox::function_process::{FunctionProcess, Program};
+use sandbox_client::{REGION, unique_number};
+use serde_json::Value;
 
 use super::TIMEOUT;
 
