@@ -469,7 +469,7 @@ impl State {
         found.truncate(PAGE_COMMANDS_MAX);
         let commands = found
             .into_iter()
-            .map(|(_, index, at)| self.listed(flow, slice.stage, index, at, now))
+            .map(|(_, index, at)| self.listed(flow, slice.stage, index, at))
             .collect();
         CommandPage { commands, next }
     }
@@ -480,7 +480,6 @@ impl State {
         stage: Stage,
         index: usize,
         at: Ms,
-        now: Ms,
     ) -> Result<Command, CallError> {
         self.flow(flow).rows += 1;
         if self.is_unreadable(index) {
