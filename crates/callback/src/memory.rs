@@ -37,8 +37,6 @@ pub struct Memory {
     last_whole_began: Option<Timestamp>,
     /// What the last list of executing commands told, to its end.
     executing: BTreeSet<CommandId>,
-    /// What the list that is being read has told so far.
-    seen: BTreeSet<CommandId>,
     /// What was executing and is no longer, and was not looked at yet.
     pub(crate) ended: BTreeSet<CommandId>,
     /// Completed commands for which nobody waits.
@@ -131,29 +129,58 @@ impl Memory {
 
     // ---- Executing -------------------------------------------------------------------------------
 
-    /// A list told this command as executing.
+    /// Whether the list that is being read has told this command before.
+    pub(crate) fn has_seen(&self, id: &CommandId) -> bool {
+        self.executing_reading.as_ref().is_some_and(|reading| reading.has_told(id))
+    }
+
+    /// The list that is being read told this command as executing.
     pub(crate) fn sees_executing(&mut self, id: CommandId) {
         self.ended.remove(&id);
         self.suspects.remove(&id);
-        if self.seen.len() < REMEMBERED_MAX {
-            self.seen.insert(id);
+        if let Some(reading) = &mut self.executing_reading {
+            insert_bounded(&mut reading.waited_for, id);
         }
     }
 
     /// Nobody waits for this executing command.
     pub(crate) fn forget_executing(&mut self, key: (Timestamp, CommandId)) {
         self.executing.remove(&key.1);
-        self.seen.remove(&key.1);
+        if let Some(reading) = &mut self.executing_reading {
+            insert_bounded(&mut reading.abandoned, key.1.clone());
+        }
         self.close(key);
     }
 
     /// The list of executing commands was read to its end.
-    pub(crate) fn note_executing(&mut self) {
-        let seen = std::mem::take(&mut self.seen);
-        let before = std::mem::replace(&mut self.executing, seen);
+    pub(crate) fn note_executing(&mut self, reading: Reading) {
+        let before = std::mem::replace(&mut self.executing, reading.waited_for);
         let ended = before.into_iter().filter(|id| !self.executing.contains(id));
         let room = REMEMBERED_MAX.saturating_sub(self.ended.len());
         self.ended.extend(ended.take(room));
+    }
+
+    /// What was said to have ended executes: it is looked for in the next list.
+    pub(crate) fn executes_still(&mut self, id: CommandId) {
+        self.ended.remove(&id);
+        insert_bounded(&mut self.executing, id);
+    }
+
+    /// Takes out what a look at the executing commands alone must not change.
+    pub(crate) fn set_aside(&mut self) -> SetAside {
+        SetAside {
+            executing_reading: self.executing_reading.take(),
+            ended: std::mem::take(&mut self.ended),
+            suspects: std::mem::take(&mut self.suspects),
+        }
+    }
+
+    /// Puts back what was set aside.
+    pub(crate) fn take_up(&mut self, aside: SetAside) {
+        let SetAside { executing_reading, ended, suspects } = aside;
+        self.executing_reading = executing_reading;
+        self.ended = ended;
+        self.suspects = suspects;
     }
 
     // ---- Complete --------------------------------------------------------------------------------
@@ -201,6 +228,11 @@ impl Memory {
         }
     }
 
+    /// Its task may not be answered from here, which is not to say that nobody waits.
+    pub(crate) fn dismiss(&mut self, id: &CommandId) {
+        self.suspects.remove(id);
+    }
+
     /// It is settled.
     pub(crate) fn acquit(&mut self, id: &CommandId) {
         if let Some(suspect) = self.suspects.remove(id) {
@@ -223,6 +255,20 @@ impl Memory {
             self.refused.pop_first();
         }
         is_first
+    }
+}
+
+/// What a look at the executing commands alone does not change.
+#[derive(Debug)]
+pub(crate) struct SetAside {
+    executing_reading: Option<Reading>,
+    ended: BTreeSet<CommandId>,
+    suspects: BTreeMap<CommandId, Suspect>,
+}
+
+fn insert_bounded(ids: &mut BTreeSet<CommandId>, id: CommandId) {
+    if ids.len() < REMEMBERED_MAX {
+        ids.insert(id);
     }
 }
 
@@ -251,8 +297,14 @@ impl Listings {
     ) -> Self {
         let listing = |document_name| CommandListing { document_name, stage, invoked_after };
         let spellings = || documents.spellings().map(Some).map(listing);
-        let left = if is_by_document { spellings().collect() } else { [listing(None)].into() };
-        Self { left, by_document: spellings().count(), is_by_document }
+        let by_document = spellings().count();
+        // Without documents there is nothing to list.
+        let left = if is_by_document || by_document == 0 {
+            spellings().collect()
+        } else {
+            [listing(None)].into()
+        };
+        Self { left, by_document, is_by_document }
     }
 }
 
@@ -265,13 +317,33 @@ pub(crate) struct Reading {
     pages: usize,
     ours: usize,
     all: usize,
+    /// Executing commands that were looked at, and whose task may wait.
+    waited_for: BTreeSet<CommandId>,
+    /// Executing commands that were looked at, and whose task is closed.
+    abandoned: BTreeSet<CommandId>,
     /// Whether a command of it could not be remembered.
     pub(crate) has_left_out: bool,
 }
 
 impl Reading {
     pub(crate) fn new(began: Timestamp, listings: Listings) -> Self {
-        Self { began, listings, page: None, pages: 0, ours: 0, all: 0, has_left_out: false }
+        Self {
+            began,
+            listings,
+            page: None,
+            pages: 0,
+            ours: 0,
+            all: 0,
+            waited_for: BTreeSet::new(),
+            abandoned: BTreeSet::new(),
+            has_left_out: false,
+        }
+    }
+
+    /// Whether this executing command was looked at: lists move while they are read, and can tell
+    /// a command twice.
+    fn has_told(&self, id: &CommandId) -> bool {
+        self.waited_for.contains(id) || self.abandoned.contains(id)
     }
 
     /// The next page to read; `None` at the end.

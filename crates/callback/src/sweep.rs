@@ -17,6 +17,7 @@
 //! do than one sweep can, the next one goes on where it stopped, and the promise stretches by the
 //! number of sweeps that a round takes.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::time::Duration;
 
@@ -132,7 +133,7 @@ pub async fn sweep(
 /// Looks after the executing commands of the scope only: cancels those whose task is closed.
 ///
 /// For the moment after an execution was stopped. It takes over nothing from the last sweep, and
-/// leaves nothing to the next one but what was refused for good.
+/// leaves nothing to the next one but what was refused for good, and what nobody waits for.
 pub async fn sweep_executing(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,
@@ -141,12 +142,12 @@ pub async fn sweep_executing(
     now: Timestamp,
     time_left: Duration,
 ) -> SweepReport {
-    let unfinished = memory.executing_reading.take();
+    let aside = memory.set_aside();
     let mut pass = Pass::new(run_command, tasks, scope, memory, now);
     let in_time = tokio::time::timeout(time_left, pass.executing()).await.is_ok();
     pass.report.truncated |= !in_time;
     let report = pass.report;
-    memory.executing_reading = unfinished;
+    memory.take_up(aside);
     report
 }
 
@@ -195,6 +196,14 @@ struct Waiting {
     is_cancelling: bool,
 }
 
+/// What has become of a command that is no longer in the list of executing ones.
+enum Ended {
+    /// It has ended, and its task was looked at.
+    Looked(Waiting, Look),
+    /// It executes.
+    NotYet,
+}
+
 /// What a heartbeat told.
 enum Look {
     Pulse(Pulse),
@@ -219,7 +228,11 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
 
     /// Executing commands come first: a missed heartbeat ends a task.
     async fn everything(&mut self) {
-        let began = self.executing().await;
+        let executing = self.executing().await;
+        let began = executing.as_ref().map(|reading| reading.began);
+        if let Some(reading) = executing {
+            self.memory.note_executing(reading);
+        }
         self.settle_suspects().await;
         self.look_after_ended().await;
         let is_read = self.completed().await;
@@ -231,8 +244,8 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
 
     // ---- Executing -------------------------------------------------------------------------------
 
-    /// Reads the list of executing commands to its end; when that began. `None` if it failed.
-    async fn executing(&mut self) -> Option<Timestamp> {
+    /// Reads the list of executing commands to its end. `None` if it failed.
+    async fn executing(&mut self) -> Option<Reading> {
         if self.memory.executing_reading.is_none() {
             let listings = self.memory.listings(&self.scope.documents, Stage::Executing, None);
             self.memory.executing_reading = Some(Reading::new(self.now, listings));
@@ -273,14 +286,13 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
             }
         }
         let reading = self.memory.executing_reading.take()?;
-        if self.report.truncated {
-            return None;
-        }
-        self.memory.note_executing();
-        Some(reading.began)
+        (!self.report.truncated).then_some(reading)
     }
 
-    async fn look_after_executing(&mut self, commands: Vec<Waiting>) {
+    async fn look_after_executing(&mut self, mut commands: Vec<Waiting>) {
+        let mut ids = BTreeSet::new();
+        commands
+            .retain(|command| !self.memory.has_seen(&command.id) && ids.insert(command.id.clone()));
         self.report.executing += commands.len() as u64;
         let (now, memory, pace) = (self.now, &mut *self.memory, &self.pace);
         let (tasks, run_command, report) = (self.tasks, self.run_command, &mut self.report);
@@ -348,32 +360,32 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
                     Ok(command) => command,
                     Err(error) => return (id, Err(error)),
                 };
-                let ours = command
-                    .filter(|command| has_ended(&command.status, &command.status_details))
-                    .and_then(|command| Waiting::of(command)?.ok());
-                match ours {
-                    Some(command) => {
-                        let look = match refusal {
-                            Some(_) => Look::Pulse(Pulse::Rejected),
-                            None => ask(tasks, pace, &command).await,
-                        };
-                        (id, Ok(Some((command, look))))
-                    }
-                    // It was not in a list where it belongs, or is known no more.
-                    None => (id, Ok(None)),
+                let still =
+                    |command: &Command| !has_ended(&command.status, &command.status_details);
+                if command.as_ref().is_some_and(still) {
+                    return (id, Ok(Some(Ended::NotYet)));
                 }
+                // Run Command may know it no more.
+                let Some(Ok(command)) = command.and_then(Waiting::of) else {
+                    return (id, Ok(None));
+                };
+                let look = match refusal {
+                    Some(_) => Look::Pulse(Pulse::Rejected),
+                    None => ask(tasks, pace, &command).await,
+                };
+                (id, Ok(Some(Ended::Looked(command, look))))
             })
             .buffer_unordered(COMMANDS_AT_ONCE);
         while let Some((id, looked)) = looks.next().await {
             match looked {
-                Ok(Some((command, look))) => {
-                    if matches!(look, Look::Failed) {
-                        report.failed += 1;
-                        continue;
+                Ok(Some(Ended::Looked(_, Look::Failed))) => report.failed += 1,
+                Ok(Some(Ended::Looked(command, look))) => {
+                    if note_completed(memory, report, command, look, now) {
+                        memory.ended.remove(&id);
                     }
-                    memory.ended.remove(&id);
-                    note_completed(memory, report, command, look, now);
                 }
+                // It was not in a list where it belongs, or this read lags.
+                Ok(Some(Ended::NotYet)) => memory.executes_still(id),
                 Ok(None) => {
                     memory.ended.remove(&id);
                 }
@@ -432,6 +444,12 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
                             reading.restart(listings);
                         }
                     }
+                    let pages = which.of(self.memory).map_or(0, |reading| reading.pages());
+                    if pages >= LIST_PAGES_MAX {
+                        self.report.truncated = true;
+                        which.forget(self.memory);
+                        return false;
+                    }
                 }
                 Err(error) => {
                     warn!(%error, "listing completed commands failed");
@@ -453,7 +471,11 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
         let (tasks, report) = (self.tasks, &mut self.report);
         let mut asked = Vec::new();
         let mut all_are_remembered = true;
+        let mut ids = BTreeSet::new();
         for command in commands {
+            if !ids.insert(command.id.clone()) {
+                continue;
+            }
             match memory.refusal(&command.id, now) {
                 _ if memory.is_known(&command.key()) => {}
                 Some(Refusal::Denied) => {}
@@ -504,7 +526,7 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
                     memory.acquit(&id);
                 }
                 Err(SettleError::Answer { source, .. }) if is_refusal(&source) => {
-                    memory.acquit(&id);
+                    memory.dismiss(&id);
                     report.refuse(memory, id, now, &source);
                 }
                 Err(error) => {
@@ -537,8 +559,8 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
                 Some(Err(error)) => {
                     if self.memory.refuse(&id, Refusal::Denied, self.now) {
                         warn!(command_id = %id, %error, "no task can have this token");
+                        self.report.rejected += 1;
                     }
-                    self.report.rejected += 1;
                 }
                 None => {}
             }
@@ -627,7 +649,6 @@ fn note_completed(
             memory.suspect(command.id, command.requested_at, now)
         }
         Look::Refused(error) => {
-            memory.close(command.key());
             report.refuse(memory, command.id, now, &error);
             true
         }
@@ -665,7 +686,8 @@ struct Pace {
 
 impl Pace {
     fn new(per_second: u32) -> Self {
-        let mut interval = tokio::time::interval(Duration::from_secs(1) / per_second.max(1));
+        let period = Duration::from_secs(1) / per_second.max(1);
+        let mut interval = tokio::time::interval(period.max(Duration::from_nanos(1)));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { interval: Mutex::new(interval) }
     }
