@@ -35,6 +35,8 @@ pub struct Memory {
     since: Option<Timestamp>,
     /// When the last sweep began that listed everything.
     last_whole_began: Option<Timestamp>,
+    /// When the list of executing commands began whose sweep was cut short after it.
+    pub(crate) cut_short: Option<Timestamp>,
     /// What the last list of executing commands told, to its end.
     executing: BTreeSet<CommandId>,
     /// What was executing and is no longer, and was not looked at yet.
@@ -376,5 +378,351 @@ impl Reading {
     pub(crate) fn restart(&mut self, listings: Listings) {
         self.listings = listings;
         self.page = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_795_338_000).unwrap()
+    }
+
+    fn minute(minute: i64) -> Timestamp {
+        now() + SignedDuration::from_mins(minute)
+    }
+
+    fn id(number: usize) -> CommandId {
+        CommandId::parse(&format!("{number:08x}-1b2c-4d3e-8f4a-5b6c7d8e9f00")).unwrap()
+    }
+
+    fn ids(numbers: impl IntoIterator<Item = usize>) -> BTreeSet<CommandId> {
+        numbers.into_iter().map(id).collect()
+    }
+
+    fn documents() -> Documents {
+        Documents::new(vec!["One".to_owned(), "Other".to_owned()], Some("arn:aws:".to_owned()))
+    }
+
+    fn reading(memory: &mut Memory) -> Reading {
+        Reading::new(now(), memory.listings(&documents(), Stage::Executing, None))
+    }
+
+    /// Reads a list of executing commands that holds these.
+    fn read_executing(memory: &mut Memory, numbers: impl IntoIterator<Item = usize>) {
+        memory.executing_reading = Some(reading(memory));
+        for number in numbers {
+            memory.sees_executing(id(number));
+        }
+        let reading = memory.executing_reading.take().unwrap();
+        memory.note_executing(reading);
+    }
+
+    fn names(listings: &Listings) -> Vec<Option<&str>> {
+        listings.left.iter().map(|listing| listing.document_name.as_deref()).collect()
+    }
+
+    // Lists.
+
+    #[test]
+    fn completed_commands_are_known_since_the_last_but_one_whole_sweep_less_the_overlap() {
+        let mut memory = Memory::default();
+        let since = |memory: &Memory, at: i64| memory.since(minute(at), 60 * MINUTE);
+        memory.begin_sweep(minute(0));
+        assert_eq!(since(&memory, 0), minute(-60));
+        // An hour before the first sweep, and not before this one.
+        memory.begin_sweep(minute(1));
+        assert_eq!(since(&memory, 1), minute(-60));
+        for (began, expected) in [(1, -60), (2, -1), (3, 0), (7, 1), (8, 5)] {
+            memory.note_whole(minute(began), 2 * MINUTE);
+            assert_eq!(since(&memory, 10), minute(expected), "after {began}");
+        }
+    }
+
+    #[test]
+    fn times_before_the_epoch_are_the_epoch() {
+        assert_eq!(earlier(now(), Duration::MAX), Timestamp::UNIX_EPOCH);
+        assert_eq!(earlier(Timestamp::MIN, MINUTE), Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn each_stage_is_listed_by_document_for_60_lists() {
+        let mut memory = Memory::default();
+        let by_document = [Some("One"), Some("arn:aws:One"), Some("Other"), Some("arn:aws:Other")];
+        assert_eq!(names(&memory.listings(&documents(), Stage::Complete, None)), [None]);
+        let listings = memory.list_by_document(&documents(), Stage::Complete, Some(now()));
+        assert_eq!(names(&listings), by_document);
+        for _ in 0..60 {
+            let listings = memory.listings(&documents(), Stage::Complete, Some(now()));
+            assert_eq!(names(&listings), by_document);
+            assert!(listings.left.iter().all(|one| one.invoked_after == Some(now())));
+        }
+        for stage in [Stage::Complete, Stage::Complete, Stage::Executing] {
+            assert_eq!(names(&memory.listings(&documents(), stage, None)), [None]);
+        }
+    }
+
+    #[test]
+    fn without_documents_there_is_no_list() {
+        let mut memory = Memory::default();
+        let nothing = Documents::default();
+        assert_eq!(names(&memory.listings(&nothing, Stage::Executing, None)), []);
+        assert_eq!(names(&memory.list_by_document(&nothing, Stage::Executing, None)), []);
+    }
+
+    #[test]
+    fn a_reading_goes_through_all_pages_of_all_lists() {
+        let mut memory = Memory::default();
+        let page = |number: u32| Some(PageToken(number.to_string()));
+        memory.list_by_document(&documents(), Stage::Executing, None);
+        let mut reading = reading(&mut memory);
+        let mut read = Vec::new();
+        for next in [page(1), None, None, page(1), page(2), None, None] {
+            let (listing, page) = reading.next().unwrap();
+            let page = page.map_or("first", |PageToken(token)| token).to_owned();
+            read.push(format!("{} {page}", listing.document_name.as_deref().unwrap()));
+            assert!(!reading.advance(next, 0, 50), "lists by document are what there is");
+        }
+        assert!(reading.next().is_none());
+        assert_eq!(reading.pages(), 7);
+        let expected = [
+            "One first",
+            "One 1",
+            "arn:aws:One first",
+            "Other first",
+            "Other 1",
+            "Other 2",
+            "arn:aws:Other first",
+        ];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn lists_by_document_are_shorter_where_most_of_as_many_pages_are_others() {
+        // Four lists by document.
+        for (ours, expected) in [(0, true), (24, true), (25, false), (50, false)] {
+            let mut reading = reading(&mut Memory::default());
+            let next = || Some(PageToken("next".to_owned()));
+            for _ in 0..3 {
+                assert!(!reading.advance(next(), ours, 50));
+            }
+            assert_eq!(reading.advance(next(), ours, 50), expected, "{ours} of 50");
+        }
+        // The last page needs no other list.
+        let mut reading = reading(&mut Memory::default());
+        for _ in 0..3 {
+            reading.advance(Some(PageToken("next".to_owned())), 0, 50);
+        }
+        assert!(!reading.advance(None, 0, 50));
+        assert!(reading.next().is_none());
+    }
+
+    #[test]
+    fn a_reading_that_begins_anew_keeps_what_it_has_told() {
+        let mut memory = Memory::default();
+        memory.executing_reading = Some(reading(&mut memory));
+        memory.sees_executing(id(1));
+        memory.forget_executing((now(), id(2)));
+        let listings = memory.list_by_document(&documents(), Stage::Executing, None);
+        memory.executing_reading.as_mut().unwrap().restart(listings);
+        assert!(memory.has_seen(&id(1)) && memory.has_seen(&id(2)) && !memory.has_seen(&id(3)));
+        memory.executing_reading = None;
+        assert!(!memory.has_seen(&id(1)));
+    }
+
+    // Executing.
+
+    #[test]
+    fn what_is_in_no_list_any_more_has_ended() {
+        let mut memory = Memory::default();
+        read_executing(&mut memory, [1, 2, 3]);
+        assert_eq!(memory.ended, ids([]));
+        read_executing(&mut memory, [2, 4]);
+        assert_eq!(memory.ended, ids([1, 3]));
+        // It stays so until it is looked at, or listed again.
+        read_executing(&mut memory, [3]);
+        assert_eq!(memory.ended, ids([1, 2, 4]));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_does_not_end() {
+        let mut memory = Memory::default();
+        read_executing(&mut memory, [1, 2]);
+        memory.executing_reading = Some(reading(&mut memory));
+        memory.forget_executing((minute(-5), id(1)));
+        memory.sees_executing(id(2));
+        let reading = memory.executing_reading.take().unwrap();
+        memory.note_executing(reading);
+        read_executing(&mut memory, []);
+        assert_eq!(memory.ended, ids([2]));
+        assert!(memory.is_known(&(minute(-5), id(1))));
+    }
+
+    #[test]
+    fn what_executes_still_ends_once_more() {
+        let mut memory = Memory::default();
+        read_executing(&mut memory, [1]);
+        read_executing(&mut memory, []);
+        memory.executes_still(id(1));
+        assert_eq!(memory.ended, ids([]));
+        read_executing(&mut memory, []);
+        assert_eq!(memory.ended, ids([1]));
+    }
+
+    #[test]
+    fn what_was_set_aside_is_as_it_was() {
+        let mut memory = Memory::default();
+        memory.begin_sweep(now());
+        memory.executing_reading = Some(reading(&mut memory));
+        memory.sees_executing(id(1));
+        memory.ended = ids([2]);
+        memory.suspect(id(3), now(), now());
+        let aside = memory.set_aside();
+        memory.executing_reading = Some(reading(&mut memory));
+        for number in 1..=4 {
+            memory.sees_executing(id(number));
+        }
+        memory.forget_executing((now(), id(5)));
+        memory.take_up(aside);
+        assert!(memory.has_seen(&id(1)) && !memory.has_seen(&id(4)) && !memory.has_seen(&id(5)));
+        assert_eq!(memory.ended, ids([2]));
+        assert!(memory.is_known(&(now(), id(3))) && memory.is_known(&(now(), id(5))));
+    }
+
+    // Complete.
+
+    #[test]
+    fn a_suspect_is_settled_by_the_next_sweep_and_known_from_then_on() {
+        let mut memory = Memory::default();
+        let to_settle = |memory: &Memory| -> BTreeSet<CommandId> {
+            memory.suspects_to_settle().into_iter().map(|(id, _)| id).collect()
+        };
+        memory.begin_sweep(minute(0));
+        assert!(memory.suspect(id(1), minute(-9), minute(0)));
+        assert_eq!(to_settle(&memory), ids([]));
+        memory.begin_sweep(minute(1));
+        assert!(memory.suspect(id(2), minute(-9), minute(1)));
+        assert_eq!(to_settle(&memory), ids([1]));
+        memory.suspect_again(&id(1), minute(1));
+        assert_eq!(to_settle(&memory), ids([]));
+        memory.begin_sweep(minute(2));
+        assert_eq!(to_settle(&memory), ids([1, 2]));
+        memory.acquit(&id(1));
+        memory.dismiss(&id(2));
+        assert_eq!(to_settle(&memory), ids([]));
+        assert!(memory.is_known(&(minute(-9), id(1))));
+        // Of a refused one nobody knows whether somebody waits.
+        assert!(!memory.is_known(&(minute(-9), id(2))));
+    }
+
+    #[test]
+    fn those_are_settled_first_that_have_waited_longest() {
+        let mut memory = Memory::default();
+        for number in [3, 1, 2] {
+            memory.begin_sweep(minute(0));
+            memory.suspect(id(number), minute(-9), minute(0));
+        }
+        memory.begin_sweep(minute(1));
+        memory.suspect_again(&id(3), minute(1));
+        memory.begin_sweep(minute(2));
+        let order: Vec<_> = memory.suspects_to_settle().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(order, [id(1), id(2), id(3)]);
+    }
+
+    #[test]
+    fn a_suspect_that_executes_is_none() {
+        let mut memory = Memory::default();
+        memory.begin_sweep(now());
+        memory.suspect(id(1), now(), now());
+        read_executing(&mut memory, [1]);
+        memory.begin_sweep(now());
+        assert!(memory.suspects_to_settle().is_empty() && !memory.is_known(&(now(), id(1))));
+    }
+
+    #[test]
+    fn a_suspect_is_overdue_when_it_is_old_and_was_seen_complete_lately() {
+        for (age, seen_before, expected) in [
+            (59, 1, Hint::Ended),
+            (60, 1, Hint::Overdue),
+            (60, 2, Hint::Overdue),
+            (60, 3, Hint::Ended),
+            (5_000, 0, Hint::Overdue),
+            (5_000, 3, Hint::Ended),
+            (-1, -1, Hint::Ended),
+        ] {
+            let suspect =
+                Suspect { requested_at: minute(-age), seen_at: minute(-seen_before), seen_by: 1 };
+            assert_eq!(suspect.hint(now(), HOUR, 2 * MINUTE), expected, "{age} {seen_before}");
+        }
+    }
+
+    #[test]
+    fn a_suspect_is_forgotten_when_run_command_has_forgotten_it() {
+        let mut memory = Memory::default();
+        memory.begin_sweep(now());
+        memory.suspect(id(1), now() - HOUR * (30 * 24), now());
+        memory.suspect(id(2), now() - HOUR * (30 * 24 - 1), now());
+        memory.begin_sweep(now());
+        assert_eq!(memory.suspects_to_settle().len(), 1);
+    }
+
+    // Refused.
+
+    #[test]
+    fn a_refusal_holds_for_an_hour_and_is_new_once() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.refusal(&id(1), minute(0)), None);
+        assert!(memory.refuse(&id(1), Refusal::Denied, minute(0)));
+        assert_eq!(memory.refusal(&id(1), minute(59)), Some(Refusal::Denied));
+        assert_eq!(memory.refusal(&id(1), minute(60)), None);
+        assert!(!memory.refuse(&id(1), Refusal::Rejected, minute(60)));
+        assert_eq!(memory.refusal(&id(1), minute(119)), Some(Refusal::Rejected));
+        assert_eq!(memory.refusal(&id(2), minute(0)), None);
+    }
+
+    // Bounds.
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut memory = Memory::default();
+        let more = REMEMBERED_MAX + 10;
+        memory.begin_sweep(now());
+        // Commands that were executing, of both kinds, and then are not.
+        memory.executing_reading = Some(reading(&mut memory));
+        for number in 0..more {
+            memory.sees_executing(id(number));
+            memory.forget_executing((now(), id(more + number)));
+        }
+        let reading = memory.executing_reading.take().unwrap();
+        assert_eq!(reading.waited_for.len(), REMEMBERED_MAX);
+        assert_eq!(reading.abandoned.len(), REMEMBERED_MAX);
+        memory.note_executing(reading);
+        assert_eq!(memory.executing.len(), REMEMBERED_MAX);
+        memory.ended = ids(more..more + 5);
+        read_executing(&mut memory, []);
+        assert_eq!(memory.ended.len(), REMEMBERED_MAX);
+        // Closed ones: the oldest are forgotten.
+        assert_eq!(memory.closed.len(), REMEMBERED_MAX);
+        memory.close((minute(-1), id(0)));
+        memory.close((minute(1), id(1)));
+        assert_eq!(memory.closed.len(), REMEMBERED_MAX);
+        assert!(!memory.is_known(&(minute(-1), id(0))) && memory.is_known(&(minute(1), id(1))));
+        // Refused ones.
+        for number in 0..more {
+            assert!(memory.refuse(&id(number), Refusal::Denied, now()));
+        }
+        assert_eq!(memory.refused.len(), REMEMBERED_MAX);
+        // Suspects: who asks is told that there is no room.
+        for number in 0..REMEMBERED_MAX {
+            assert!(memory.suspect(id(number), now(), now()));
+        }
+        assert!(!memory.suspect(id(REMEMBERED_MAX), now(), now()));
+        memory.dismiss(&id(7));
+        assert!(memory.suspect(id(REMEMBERED_MAX), now(), now()));
+        assert_eq!(memory.suspects.len(), REMEMBERED_MAX);
     }
 }

@@ -13,9 +13,10 @@
 //! looks through the whole lookback besides. That is repeated every six hours, as a second look.
 //!
 //! **The promise.** While sweeps get to their end, a task is answered within three intervals of its
-//! command's end, whatever was lost: the event, a sweep, the sweep's process. When there is more to
-//! do than one sweep can, the next one goes on where it stopped, and the promise stretches by the
-//! number of sweeps that a round takes.
+//! command's end when the event was lost, and with it a sweep or the sweep's process. It is four when
+//! both were lost, as when a process dies in the middle of a sweep. When there is more to do than one
+//! sweep can, the next one goes on where it stopped, and the promise stretches by the number of
+//! sweeps that a round takes.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -226,13 +227,29 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
         Self { run_command, tasks, scope, memory, now, pace, report }
     }
 
-    /// Executing commands come first: a missed heartbeat ends a task.
+    /// Executing commands come first: a missed heartbeat ends a task. Only when the last sweep was
+    /// cut short after them, this one begins there, so that they cannot take all of the time.
     async fn everything(&mut self) {
+        let cut_short = self.memory.cut_short.take();
+        if cut_short.is_some() {
+            self.complete(cut_short).await;
+        }
         let executing = self.executing().await;
         let began = executing.as_ref().map(|reading| reading.began);
         if let Some(reading) = executing {
             self.memory.note_executing(reading);
         }
+        if cut_short.is_some() {
+            self.look_after_ended().await;
+        } else {
+            self.memory.cut_short = began;
+            self.complete(began).await;
+            self.memory.cut_short = None;
+        }
+    }
+
+    /// Looks after everything that has ended. The list of executing commands before it began then.
+    async fn complete(&mut self, began: Option<Timestamp>) {
         self.settle_suspects().await;
         self.look_after_ended().await;
         let is_read = self.completed().await;
@@ -338,7 +355,7 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
                     report.failed += 1;
                     memory.sees_executing(id);
                 }
-                Look::Refused(error) => report.refuse(memory, id, now, &error),
+                Look::Refused(error) => report.refuse(memory, &id, now, &error),
             }
         }
     }
@@ -527,7 +544,7 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
                 }
                 Err(SettleError::Answer { source, .. }) if is_refusal(&source) => {
                     memory.dismiss(&id);
-                    report.refuse(memory, id, now, &source);
+                    report.refuse(memory, &id, now, &source);
                 }
                 Err(error) => {
                     memory.suspect_again(&id, now);
@@ -538,7 +555,7 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
     }
 
     /// The commands of a page that are ours and have a token.
-    fn waiting(&mut self, page: Vec<Result<Command, CallError>>) -> Ours {
+    fn waiting(&mut self, page: Vec<Result<Command, CallError>>) -> Page {
         let all = page.len();
         let mut count = 0;
         let mut ours = Vec::new();
@@ -556,21 +573,19 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
             let id = command.id.clone();
             match Waiting::of(command) {
                 Some(Ok(command)) => ours.push(command),
-                Some(Err(error)) => {
-                    if self.memory.refuse(&id, Refusal::Denied, self.now) {
-                        warn!(command_id = %id, %error, "no task can have this token");
-                        self.report.rejected += 1;
-                    }
+                Some(Err(error)) if self.memory.refuse(&id, Refusal::Denied, self.now) => {
+                    warn!(command_id = %id, %error, "no task can have this token");
+                    self.report.rejected += 1;
                 }
-                None => {}
+                Some(Err(_)) | None => {}
             }
         }
-        Ours { ours, count, all }
+        Page { ours, count, all }
     }
 }
 
 /// What a page holds.
-struct Ours {
+struct Page {
     /// Commands of ours that have a token.
     ours: Vec<Waiting>,
     /// How many commands are of our documents.
@@ -612,8 +627,8 @@ impl SweepReport {
     }
 
     /// Counts what is refused for good, and logs it, once per command and process.
-    fn refuse(&mut self, memory: &mut Memory, id: CommandId, now: Timestamp, error: &CallError) {
-        if memory.refuse(&id, Refusal::Denied, now) {
+    fn refuse(&mut self, memory: &mut Memory, id: &CommandId, now: Timestamp, error: &CallError) {
+        if memory.refuse(id, Refusal::Denied, now) {
             warn!(command_id = %id, %error, "the task of this command may not be answered from here");
             self.refused += 1;
         } else {
@@ -649,7 +664,7 @@ fn note_completed(
             memory.suspect(command.id, command.requested_at, now)
         }
         Look::Refused(error) => {
-            report.refuse(memory, command.id, now, &error);
+            report.refuse(memory, &command.id, now, &error);
             true
         }
     }

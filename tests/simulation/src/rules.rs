@@ -413,7 +413,8 @@ fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
 fn check_refused(state: &State, index: usize) -> Checked {
     let Entry { command, refusals, .. } = &state.entries[index];
     // The relay is refused, too: three times for each event, one of which may be doubled.
-    let asked = refusals.windows(2).filter(|pair| pair[1] - pair[0] + SLACK < REFUSED_AGAIN).count();
+    let asked =
+        refusals.windows(2).filter(|pair| pair[1] - pair[0] + SLACK < REFUSED_AGAIN).count();
     holds(asked == 0, "what is refused for good is remembered", || {
         format!("command {:?}: asked at {refusals:?}", command.place)
     })
