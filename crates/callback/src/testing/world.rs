@@ -40,8 +40,8 @@ const LISTED_PART_CHARS: usize = 1_200;
 pub enum Op {
     /// Reads a command.
     ListCommands,
-    /// Reads a page of the commands of a slice: `ListCommands` with filters.
-    ListSlice,
+    /// Reads a page of a list of commands: `ListCommands` with filters.
+    ListPage,
     /// Cancels a command.
     CancelCommand,
     /// Reads the invocations of a command.
@@ -60,7 +60,7 @@ impl Op {
     /// All operations.
     pub const ALL: [Self; 8] = [
         Self::ListCommands,
-        Self::ListSlice,
+        Self::ListPage,
         Self::CancelCommand,
         Self::ListCommandInvocations,
         Self::GetCommandInvocation,
@@ -72,7 +72,7 @@ impl Op {
     /// The operation's name in the API.
     pub fn name(self) -> &'static str {
         match self {
-            Self::ListCommands | Self::ListSlice => "ListCommands",
+            Self::ListCommands | Self::ListPage => "ListCommands",
             Self::CancelCommand => "CancelCommand",
             Self::ListCommandInvocations => "ListCommandInvocations",
             Self::GetCommandInvocation => "GetCommandInvocation",
@@ -146,6 +146,7 @@ struct State {
     tasks: BTreeMap<String, Task>,
     answers: Vec<(String, Answer)>,
     cancelled: Vec<CommandId>,
+    listings: Vec<CommandListing>,
     output_bytes_max: usize,
     faults: BTreeMap<Op, VecDeque<Fault>>,
     durations: BTreeMap<Op, Duration>,
@@ -162,6 +163,7 @@ impl Default for State {
             tasks: BTreeMap::new(),
             answers: Vec::new(),
             cancelled: Vec::new(),
+            listings: Vec::new(),
             output_bytes_max: OUTPUT_BYTES_MAX,
             faults: BTreeMap::new(),
             durations: BTreeMap::new(),
@@ -285,6 +287,11 @@ impl World {
         self.state().cancelled.clone()
     }
 
+    /// All lists of commands whose first page was asked for, in their order, failed ones included.
+    pub fn listings(&self) -> Vec<CommandListing> {
+        self.state().listings.clone()
+    }
+
     /// How many calls of this operation were made, failed ones included.
     pub fn calls(&self, op: Op) -> usize {
         self.state().calls.get(&op).copied().unwrap_or(0)
@@ -385,19 +392,19 @@ impl State {
         }
     }
 
-    /// One page of the commands of a slice, newest first, and where the next one begins.
+    /// One page of a list of commands, newest first, and where the next one begins.
     fn list(
         &self,
-        slice: &CommandListing,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> (Vec<CommandId>, Option<PageToken>) {
         let last = page.map(place);
-        let oldest = slice.invoked_after.unwrap_or(Timestamp::MIN);
+        let oldest = listing.invoked_after.unwrap_or(Timestamp::MIN);
         let newest = last.as_ref().map_or(Timestamp::MAX, |(time, _)| *time);
-        let found = self.listed.get(&(slice.stage == Stage::Complete));
+        let found = self.listed.get(&(listing.stage == Stage::Complete));
         let found = found.filter(|_| oldest <= newest);
         let is_wanted = |id: &CommandId| {
-            slice.document_name.as_ref().is_none_or(|wanted| {
+            listing.document_name.as_ref().is_none_or(|wanted| {
                 self.commands.get(id).is_some_and(|one| one.now.command.document_name == *wanted)
             })
         };
@@ -495,12 +502,15 @@ impl RunCommand for World {
 
     async fn commands(
         &self,
-        slice: &CommandListing,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
-        let op = Op::ListSlice;
+        let op = Op::ListPage;
+        if page.is_none() {
+            self.state().listings.push(listing.clone());
+        }
         self.call(op, |state| {
-            let (ids, next) = state.list(slice, page);
+            let (ids, next) = state.list(listing, page);
             let commands = ids.iter().filter_map(|id| state.describe(op, id).transpose()).collect();
             Ok(CommandPage { commands, next })
         })
@@ -722,21 +732,21 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn slice(document: &str, stage: Stage, seconds: Option<(i64, i64)>) -> CommandListing {
-        CommandListing {
-            document_name: document.to_owned(),
-            stage,
-            invoked_after: seconds.map(|(after, _)| moment(after)),
-            invoked_before: seconds.map(|(_, before)| moment(before)),
-        }
+    fn listing(document: Option<&str>, stage: Stage, after: Option<i64>) -> CommandListing {
+        let document_name = document.map(ToOwned::to_owned);
+        CommandListing { document_name, stage, invoked_after: after.map(moment) }
     }
 
-    /// All pages of a slice: their commands, or nothing where one cannot be read.
-    async fn pages(world: &World, slice: &CommandListing) -> Vec<Vec<Option<CommandId>>> {
+    fn complete() -> CommandListing {
+        listing(None, Stage::Complete, None)
+    }
+
+    /// All pages of a list: their commands, or nothing where one cannot be read.
+    async fn pages(world: &World, listing: &CommandListing) -> Vec<Vec<Option<CommandId>>> {
         let mut pages = Vec::new();
         let mut token = None;
         loop {
-            let page = world.commands(slice, token.as_ref()).await.unwrap();
+            let page = world.commands(listing, token.as_ref()).await.unwrap();
             pages.push(page.commands.into_iter().map(|one| Some(one.ok()?.id)).collect());
             token = page.next;
             if token.is_none() {
@@ -746,32 +756,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slice_holds_one_document_one_stage_and_its_borders() {
+    async fn a_list_holds_one_stage_and_what_its_filters_let_through() {
         let world = World::new();
-        let at = |second: i64| {
+        let at = |second: i64, document| {
             let number = u32::try_from(second).unwrap();
-            Some(put_at(&world, number, second, "Ours", "Success"))
+            Some(put_at(&world, number, second, document, "Success"))
         };
-        let (early, from, middle, to, late) = (at(99), at(100), at(150), at(200), at(201));
-        let theirs = Some(put_at(&world, 300, 150, "Theirs", "Success"));
+        let (early, from, late) = (at(99, "Ours"), at(100, "Ours"), at(101, "Ours"));
+        let (early_theirs, theirs) = (at(50, "Theirs"), at(150, "Theirs"));
         let running = Some(put_at(&world, 301, 150, "Ours", "InProgress"));
 
-        let found = async |document, stage, seconds| {
-            pages(&world, &slice(document, stage, seconds)).await.concat()
+        let found = async |document, stage, after| {
+            pages(&world, &listing(document, stage, after)).await.concat()
         };
-        let some = Some((100, 200));
-        let within = [to.clone(), middle.clone(), from.clone()];
-        assert_eq!(found("Ours", Stage::Complete, some).await, within);
-        let all = [late, to, middle, from, early];
-        assert_eq!(found("Ours", Stage::Complete, None).await, all);
-        assert_eq!(found("Ours", Stage::Executing, some).await, [running]);
-        assert_eq!(found("Theirs", Stage::Complete, some).await, [theirs]);
-        assert_eq!(found("Theirs", Stage::Executing, some).await, []);
-        assert_eq!(found("Ours", Stage::Complete, Some((200, 100))).await, []);
+        let (ours, others, unknown) = (Some("Ours"), Some("Theirs"), Some("ours"));
+        let young = [theirs.clone(), late.clone(), from.clone()];
+        assert_eq!(found(None, Stage::Complete, Some(100)).await, young);
+        assert_eq!(found(ours, Stage::Complete, Some(100)).await, young[1..]);
+        assert_eq!(found(others, Stage::Complete, Some(100)).await, young[..1]);
+        assert_eq!(found(ours, Stage::Complete, None).await, [late, from, early]);
+        assert_eq!(found(others, Stage::Complete, None).await, [theirs, early_theirs]);
+        assert_eq!(found(unknown, Stage::Complete, None).await, []);
+        let running = [running];
+        assert_eq!(found(None, Stage::Executing, Some(100)).await, running);
+        assert_eq!(found(ours, Stage::Executing, None).await, running);
+        assert_eq!(found(others, Stage::Executing, None).await, []);
+        assert_eq!(found(None, Stage::Complete, Some(200)).await, []);
     }
 
     #[tokio::test]
-    async fn a_slice_comes_in_pages_of_50_newest_first() {
+    async fn a_list_comes_in_pages_of_50_newest_first() {
         for (count, expected) in
             [(0, vec![0]), (50, vec![50]), (51, vec![50, 1]), (120, vec![50, 50, 20])]
         {
@@ -784,12 +798,26 @@ mod tests {
                 })
                 .collect();
             put.sort_unstable_by(|one, other| other.cmp(one));
-            let pages = pages(&world, &slice("Ours", Stage::Complete, None)).await;
+            let pages = pages(&world, &complete()).await;
             assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), expected);
             let put: Vec<_> = put.into_iter().map(|(_, id)| Some(id)).collect();
             assert_eq!(pages.concat(), put);
-            assert_eq!(world.calls(Op::ListSlice), expected.len());
+            assert_eq!(world.calls(Op::ListPage), expected.len());
         }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_asked_for_is_told_once() {
+        let world = World::new();
+        for number in 0..120 {
+            put_at(&world, number, i64::from(number), "Ours", "Success");
+        }
+        let late = listing(Some("Ours"), Stage::Complete, Some(100));
+        pages(&world, &complete()).await;
+        pages(&world, &late).await;
+        world.fail_next(Op::ListPage, Fault::Throttled);
+        assert!(world.commands(&late, None).await.is_err());
+        assert_eq!(world.listings(), [complete(), late.clone(), late]);
     }
 
     #[tokio::test]
@@ -797,9 +825,8 @@ mod tests {
         let world = World::new();
         let id = put_at(&world, 1, 0, "Ours", "InProgress");
         let lists = async || {
-            let (executing, complete) =
-                (slice("Ours", Stage::Executing, None), slice("Ours", Stage::Complete, None));
-            (pages(&world, &executing).await.concat(), pages(&world, &complete).await.concat())
+            let executing = listing(None, Stage::Executing, None);
+            (pages(&world, &executing).await.concat(), pages(&world, &complete()).await.concat())
         };
         assert_eq!(lists().await, (vec![Some(id.clone())], vec![]));
         put_at(&world, 1, 0, "Ours", "Cancelling");
@@ -832,7 +859,7 @@ mod tests {
         let id = put_at(&world, 1, 1, "Ours", "Success");
         put_at(&world, 2, 2, "Ours", "Success");
         world.spoil(&command_id(2));
-        let listed = pages(&world, &slice("Ours", Stage::Complete, None)).await;
+        let listed = pages(&world, &complete()).await;
         assert_eq!(listed, [[None, Some(id)]]);
         assert!(world.command(&command_id(2)).await.is_err());
     }
@@ -851,6 +878,7 @@ mod tests {
         assert_eq!(world.heartbeat(&token("open")).await, Ok(Pulse::Closed));
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the clock is Tokio's, and stands still")]
     #[tokio::test(start_paused = true)]
     async fn a_slow_call_happens_at_its_end_or_not_at_all() {
         let world = World::new();
