@@ -147,7 +147,7 @@ async fn a_look_at_executing_commands_settles_no_suspect_and_forgets_none() {
 async fn an_unfinished_list_goes_on_after_a_look_at_executing_commands() {
     let (world, mut process) = (world_of_executing(200), Process::new());
     let last = given(199, SECOND * 199, "InProgress");
-    let (old, old_age) = (given(500, 20 * HOUR, "InProgress"), 20 * HOUR);
+    let old = given(500, 20 * HOUR, "InProgress");
     old.clone().put_waited_for(&world);
     process.sweeps(&world, 0..3).await;
     // It is read newest first, so the old one comes last.
@@ -169,7 +169,6 @@ async fn an_unfinished_list_goes_on_after_a_look_at_executing_commands() {
     old.is_now("Success").put(&world);
     last.is_now("Success").put(&world);
     given(0, Duration::ZERO, "Failed").put(&world);
-    assert!(old_age > HOUR);
     assert_eq!(process.sweeps(&world, 5..8).await.recovered, 3);
 }
 
