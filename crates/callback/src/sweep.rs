@@ -261,7 +261,7 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
 
     // ---- Executing -------------------------------------------------------------------------------
 
-    /// Reads the list of executing commands to its end. `None` if it failed.
+    /// Reads the list of executing commands to its end. `None` if it failed, or has no end.
     async fn executing(&mut self) -> Option<Reading> {
         if self.memory.executing_reading.is_none() {
             let listings = self.memory.listings(&self.scope.documents, Stage::Executing, None);
@@ -285,7 +285,8 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
                     }
                     if self.memory.executing_reading.as_ref()?.pages() >= LIST_PAGES_MAX {
                         self.report.truncated = true;
-                        break;
+                        self.memory.executing_reading = None;
+                        return None;
                     }
                 }
                 Err(error) => {
@@ -302,8 +303,7 @@ impl<'a, R: RunCommand, T: Tasks> Pass<'a, R, T> {
                 }
             }
         }
-        let reading = self.memory.executing_reading.take()?;
-        (!self.report.truncated).then_some(reading)
+        self.memory.executing_reading.take()
     }
 
     async fn look_after_executing(&mut self, mut commands: Vec<Waiting>) {
