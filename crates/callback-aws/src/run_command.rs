@@ -7,7 +7,7 @@ use aws_sdk_ssm::types::{self, CommandFilter, CommandFilterKey};
 use callback::command::{Callback, Plugin};
 use callback::output::Output;
 use callback::ports::{
-    CallError, CallErrorKind, CommandPage, CommandSlice, INVOCATIONS_MAX, PageToken, Stage,
+    CallError, CallErrorKind, CommandPage, CommandListing, INVOCATIONS_MAX, PageToken, Stage,
 };
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails};
 use jiff::Timestamp;
@@ -118,14 +118,14 @@ impl RunCommand for Ssm {
 
     async fn commands(
         &self,
-        slice: &CommandSlice,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
         const OPERATION: &str = "ListCommands";
         let answer = self
             .client
             .list_commands()
-            .set_filters(Some(filters(slice).map_err(|_| not_built(OPERATION))?))
+            .set_filters(Some(filters(listing).map_err(|_| not_built(OPERATION))?))
             .max_results(PAGE_ITEMS_MAX)
             .set_next_token(page.map(|token| token.0.clone()))
             .send()
@@ -143,31 +143,27 @@ impl RunCommand for Ssm {
     }
 }
 
-/// The filters of `ListCommands` for a slice. They take whole seconds, and whether they include a
-/// command of that very second is not documented. So the slice is extended by a second at both
-/// ends.
-fn filters(slice: &CommandSlice) -> Result<Vec<CommandFilter>, BuildError> {
-    let stage = match slice.stage {
+/// The filters of `ListCommands` for a list. They take whole seconds, and whether they include a
+/// command of that very second is not documented. So the list begins a second earlier.
+fn filters(listing: &CommandListing) -> Result<Vec<CommandFilter>, BuildError> {
+    let stage = match listing.stage {
         Stage::Executing => "Executing",
         Stage::Complete => "Complete",
     };
-    let mut filters = vec![
-        (CommandFilterKey::DocumentName, slice.document_name.clone()),
-        (CommandFilterKey::ExecutionStage, stage.to_owned()),
-    ];
-    if let Some(after) = slice.invoked_after {
-        filters.push((CommandFilterKey::InvokedAfter, whole_second(after, -1)));
+    let mut filters = vec![(CommandFilterKey::ExecutionStage, stage.to_owned())];
+    if let Some(name) = &listing.document_name {
+        filters.push((CommandFilterKey::DocumentName, name.clone()));
     }
-    if let Some(before) = slice.invoked_before {
-        filters.push((CommandFilterKey::InvokedBefore, whole_second(before, 1)));
+    if let Some(after) = listing.invoked_after {
+        filters.push((CommandFilterKey::InvokedAfter, second_before(after)));
     }
     let filter = |(key, value)| CommandFilter::builder().key(key).value(value).build();
     filters.into_iter().map(filter).collect()
 }
 
-/// The whole second `shift_s` seconds after a time, in the format of `ListCommands`.
-fn whole_second(time: Timestamp, shift_s: i64) -> String {
-    Timestamp::from_second(time.as_second() + shift_s).unwrap_or(time).to_string()
+/// The whole second before a time, in the format of `ListCommands`.
+fn second_before(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second() - 1).unwrap_or(time).to_string()
 }
 
 /// Whether Run Command does not know the command, either not yet or no longer.

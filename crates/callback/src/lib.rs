@@ -24,6 +24,7 @@
 //! - Every loop has a bound.
 
 pub mod command;
+pub mod documents;
 pub mod error_chain;
 pub mod id;
 pub mod memory;
@@ -39,12 +40,13 @@ pub mod token;
 pub mod verdict;
 
 pub use command::{Command, Invocation};
+pub use documents::Documents;
 pub use error_chain::error_chain;
 pub use id::{CommandId, InstanceId};
 pub use memory::Memory;
 pub use ports::{RunCommand, Tasks};
 pub use settle::{Hint, Outcome, SettleError, settle};
 pub use status::{Status, StatusDetails};
-pub use sweep::{Scope, SweepReport, sweep};
+pub use sweep::{Scope, SweepReport, sweep, sweep_executing};
 pub use token::TaskToken;
 pub use verdict::{Verdict, verdict};

@@ -1,183 +1,728 @@
-//! What one sweep remembers for the next one: which commands were executing, and for which
-//! completed commands a call failed.
+//! What one sweep remembers for the next ones.
 //!
-//! A command that was executing at one sweep but not at the next is probed by the one after. If its
-//! task still waits then, its event was lost.
+//! Run Command does not tell when a command ended. So a sweep remembers which commands were
+//! executing, which of the completed ones are known to be closed, and which are suspected to have
+//! lost their event. It remembers ids and times, and no token.
 //!
-//! The memory is a hint, not a store. What is lost when the process is replaced, or when there are
-//! too many commands, is found later by the probes of [`sweep`](mod@crate::sweep).
+//! It is a hint, not a store. What it forgets, because the function's process was replaced or
+//! because there was too much, the lookback finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
+use crate::documents::Documents;
 use crate::id::CommandId;
-use crate::token::TaskToken;
+use crate::ports::{CommandListing, PageToken, Stage};
+use crate::settle::Hint;
 
-/// Maximum number of commands remembered, executing and ended each. A token is about 1 kB, so this
-/// is about 20 MB.
-pub const REMEMBERED_MAX: usize = 20_000;
+/// The most commands of each kind that are remembered. One takes about 100 bytes.
+pub const REMEMBERED_MAX: usize = 200_000;
+/// For how many lists commands are listed by document, before it is tried without again.
+const LISTS_BY_DOCUMENT: u32 = 60;
+/// Run Command keeps a command for 30 days.
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// When a task is asked again whose answer was refused for good: policies are mended.
+const REFUSED_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// Commands that the next sweep may have to probe.
+/// What the sweeps of one process know.
 #[derive(Debug, Default)]
 pub struct Memory {
-    executing: BTreeMap<CommandId, TaskToken>,
-    ended: BTreeMap<CommandId, TaskToken>,
-    /// Whether the last sweep saw every command.
-    is_whole: bool,
+    sweep_number: u64,
+    first_sweep_at: Option<Timestamp>,
+    /// Completed commands that were requested before are known. `None` at first.
+    since: Option<Timestamp>,
+    /// When the last sweep began that listed everything.
+    last_whole_began: Option<Timestamp>,
+    /// When the list of executing commands began whose sweep was cut short after it.
+    pub(crate) cut_short: Option<Timestamp>,
+    /// What the last list of executing commands told, to its end.
+    executing: BTreeSet<CommandId>,
+    /// What was executing and is no longer, and was not looked at yet.
+    pub(crate) ended: BTreeSet<CommandId>,
+    /// Completed commands for which nobody waits.
+    closed: BTreeSet<(Timestamp, CommandId)>,
+    /// Completed commands whose task waited when it was looked at.
+    suspects: BTreeMap<CommandId, Suspect>,
+    /// What Step Functions refused for good, and when.
+    refused: BTreeMap<CommandId, (Refusal, Timestamp)>,
+    /// For how many more lists each stage is listed by document.
+    by_document: BTreeMap<Stage, u32>,
+    pub(crate) executing_reading: Option<Reading>,
+    pub(crate) complete_reading: Option<Reading>,
+    pub(crate) lookback_reading: Option<Reading>,
+    pub(crate) lookback_due: Option<Timestamp>,
 }
 
-/// What a sweep saw that later sweeps should know.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    /// Executing commands whose task waits, or may wait.
-    pub(crate) executing: BTreeMap<CommandId, TaskToken>,
-    /// Completed commands for which a call failed.
-    pub(crate) undecided: BTreeMap<CommandId, TaskToken>,
-    /// Commands that need no further probe.
-    pub(crate) no_more: Vec<CommandId>,
+/// How the task of a command is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The caller may not answer it.
+    Denied,
+    /// Step Functions rejects the token, and so does not say whether anybody waits.
+    Rejected,
+}
+
+/// A completed command whose task may have been left waiting.
+#[derive(Debug, Clone)]
+pub(crate) struct Suspect {
+    pub(crate) requested_at: Timestamp,
+    /// When it was last seen complete, by time and by number of the sweep.
+    seen_at: Timestamp,
+    seen_by: u64,
+}
+
+impl Suspect {
+    /// What is known of it. It is overdue from an age on, if an earlier sweep saw it complete
+    /// lately: a read of long ago tells nothing of how it reads now.
+    pub(crate) fn hint(&self, now: Timestamp, overdue: SignedDuration, lately: Duration) -> Hint {
+        let seen_for = Duration::try_from(now.duration_since(self.seen_at)).unwrap_or_default();
+        let is_old = now.duration_since(self.requested_at) >= overdue;
+        if is_old && seen_for <= lately { Hint::Overdue } else { Hint::Ended }
+    }
 }
 
 impl Memory {
-    /// The commands that had ended by the last sweep and whose task may still wait.
-    pub(crate) fn ended(&self) -> &BTreeMap<CommandId, TaskToken> {
-        &self.ended
+    /// A sweep begins at `now`.
+    pub(crate) fn begin_sweep(&mut self, now: Timestamp) {
+        self.sweep_number += 1;
+        self.first_sweep_at.get_or_insert(now);
+        self.suspects.retain(|_, suspect| now.duration_since(suspect.requested_at) < KEPT);
     }
 
-    /// Whether the last sweep saw every command, and this one was not executing.
-    pub(crate) fn had_ended(&self, id: &CommandId) -> bool {
-        self.is_whole && !self.executing.contains_key(id)
+    // ---- Lists -----------------------------------------------------------------------------------
+
+    /// From where on completed commands are listed.
+    pub(crate) fn since(&self, now: Timestamp, first_look: Duration) -> Timestamp {
+        self.since.unwrap_or_else(|| earlier(self.first_sweep_at.unwrap_or(now), first_look))
     }
 
-    /// Records what a complete sweep saw.
-    pub(crate) fn update(&mut self, seen: Seen) {
-        let executing = self.take_ended(seen);
-        self.is_whole = true;
-        let seen_before = std::mem::replace(&mut self.executing, executing);
-        for (id, token) in seen_before {
-            if !self.executing.contains_key(&id) {
-                remember(&mut self.ended, id, token);
-            }
+    /// A sweep that began then has listed everything.
+    pub(crate) fn note_whole(&mut self, began: Timestamp, overlap: Duration) {
+        if let Some(before) = self.last_whole_began.replace(began) {
+            self.since = Some(earlier(before, overlap));
         }
     }
 
-    /// Like [`update`](Self::update), for a sweep that left something out: a command that it did
-    /// not see may still be executing.
-    pub(crate) fn add(&mut self, seen: Seen) {
-        let executing = self.take_ended(seen);
-        self.is_whole = false;
-        for (id, token) in executing {
-            remember(&mut self.executing, id, token);
+    /// How to list the commands of a stage: all of the account, or by document where others' are
+    /// many.
+    pub(crate) fn listings(
+        &mut self,
+        documents: &Documents,
+        stage: Stage,
+        invoked_after: Option<Timestamp>,
+    ) -> Listings {
+        let left = self.by_document.get_mut(&stage).filter(|left| **left > 0);
+        let by_document = left.map(|left| *left -= 1).is_some();
+        Listings::new(documents, stage, invoked_after, by_document)
+    }
+
+    /// Others have many commands of this stage: they are listed by document for a while.
+    pub(crate) fn list_by_document(
+        &mut self,
+        documents: &Documents,
+        stage: Stage,
+        invoked_after: Option<Timestamp>,
+    ) -> Listings {
+        self.by_document.insert(stage, LISTS_BY_DOCUMENT);
+        Listings::new(documents, stage, invoked_after, true)
+    }
+
+    // ---- Executing -------------------------------------------------------------------------------
+
+    /// Whether the list that is being read has told this command before.
+    pub(crate) fn has_seen(&self, id: &CommandId) -> bool {
+        self.executing_reading.as_ref().is_some_and(|reading| reading.has_told(id))
+    }
+
+    /// The list that is being read told this command as executing.
+    pub(crate) fn sees_executing(&mut self, id: CommandId) {
+        self.ended.remove(&id);
+        self.suspects.remove(&id);
+        if let Some(reading) = &mut self.executing_reading {
+            insert_bounded(&mut reading.waited_for, id);
         }
     }
 
-    /// Records ended commands and returns those still running.
-    fn take_ended(&mut self, seen: Seen) -> BTreeMap<CommandId, TaskToken> {
-        let Seen { executing, undecided, no_more } = seen;
-        for (id, token) in undecided {
-            remember(&mut self.ended, id, token);
+    /// Nobody waits for this executing command.
+    pub(crate) fn forget_executing(&mut self, key: (Timestamp, CommandId)) {
+        self.executing.remove(&key.1);
+        if let Some(reading) = &mut self.executing_reading {
+            insert_bounded(&mut reading.abandoned, key.1.clone());
         }
-        for id in no_more {
-            self.ended.remove(&id);
+        self.close(key);
+    }
+
+    /// The list of executing commands was read to its end.
+    pub(crate) fn note_executing(&mut self, reading: Reading) {
+        let before = std::mem::replace(&mut self.executing, reading.waited_for);
+        let ended = before.into_iter().filter(|id| !self.executing.contains(id));
+        let room = REMEMBERED_MAX.saturating_sub(self.ended.len());
+        self.ended.extend(ended.take(room));
+    }
+
+    /// What was said to have ended executes: it is looked for in the next list.
+    pub(crate) fn executes_still(&mut self, id: CommandId) {
+        self.ended.remove(&id);
+        insert_bounded(&mut self.executing, id);
+    }
+
+    /// Takes out what a look at the executing commands alone must not change.
+    pub(crate) fn set_aside(&mut self) -> SetAside {
+        SetAside {
+            executing_reading: self.executing_reading.take(),
+            ended: std::mem::take(&mut self.ended),
+            suspects: std::mem::take(&mut self.suspects),
         }
-        self.ended.retain(|id, _| !executing.contains_key(id));
-        executing
+    }
+
+    /// Puts back what was set aside.
+    pub(crate) fn take_up(&mut self, aside: SetAside) {
+        let SetAside { executing_reading, ended, suspects } = aside;
+        self.executing_reading = executing_reading;
+        self.ended = ended;
+        self.suspects = suspects;
+    }
+
+    // ---- Complete --------------------------------------------------------------------------------
+
+    /// Whether a completed command is known to be closed, or suspected already.
+    pub(crate) fn is_known(&self, key: &(Timestamp, CommandId)) -> bool {
+        self.closed.contains(key) || self.suspects.contains_key(&key.1)
+    }
+
+    /// Nobody waits for this command.
+    pub(crate) fn close(&mut self, key: (Timestamp, CommandId)) {
+        self.closed.insert(key);
+        if self.closed.len() > REMEMBERED_MAX {
+            self.closed.pop_first();
+        }
+    }
+
+    /// The task of this completed command waits; false if there is no room to remember it.
+    pub(crate) fn suspect(
+        &mut self,
+        id: CommandId,
+        requested_at: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let has_room = self.suspects.len() < REMEMBERED_MAX;
+        if has_room {
+            let seen_by = self.sweep_number;
+            self.suspects.insert(id, Suspect { requested_at, seen_at: now, seen_by });
+        }
+        has_room
+    }
+
+    /// What earlier sweeps suspect, those first that have waited longest.
+    pub(crate) fn suspects_to_settle(&self) -> Vec<(CommandId, Suspect)> {
+        let earlier = self.suspects.iter().filter(|(_, one)| one.seen_by < self.sweep_number);
+        let mut found: Vec<_> = earlier.map(|(id, one)| (id.clone(), one.clone())).collect();
+        found.sort_by_key(|(_, one)| one.seen_by);
+        found
+    }
+
+    /// It could not be settled now, and reads as complete still.
+    pub(crate) fn suspect_again(&mut self, id: &CommandId, now: Timestamp) {
+        if let Some(suspect) = self.suspects.get_mut(id) {
+            (suspect.seen_at, suspect.seen_by) = (now, self.sweep_number);
+        }
+    }
+
+    /// Its task may not be answered from here, which is not to say that nobody waits.
+    pub(crate) fn dismiss(&mut self, id: &CommandId) {
+        self.suspects.remove(id);
+    }
+
+    /// It is settled.
+    pub(crate) fn acquit(&mut self, id: &CommandId) {
+        if let Some(suspect) = self.suspects.remove(id) {
+            self.close((suspect.requested_at, id.clone()));
+        }
+    }
+
+    // ---- Refused ---------------------------------------------------------------------------------
+
+    /// How the task of this command was refused lately: it is not asked again.
+    pub(crate) fn refusal(&self, id: &CommandId, now: Timestamp) -> Option<Refusal> {
+        let (refusal, at) = self.refused.get(id)?;
+        (now.duration_since(*at) < REFUSED_AGAIN).then_some(*refusal)
+    }
+
+    /// The task of this command is refused for good; whether that is the first time.
+    pub(crate) fn refuse(&mut self, id: &CommandId, refusal: Refusal, now: Timestamp) -> bool {
+        let is_first = self.refused.insert(id.clone(), (refusal, now)).is_none();
+        if self.refused.len() > REMEMBERED_MAX {
+            self.refused.pop_first();
+        }
+        is_first
     }
 }
 
-/// Remembers a command if there is room.
-pub(crate) fn remember(
-    commands: &mut BTreeMap<CommandId, TaskToken>,
-    id: CommandId,
-    token: TaskToken,
-) {
-    if commands.len() < REMEMBERED_MAX {
-        commands.insert(id, token);
+/// What a look at the executing commands alone does not change.
+#[derive(Debug)]
+pub(crate) struct SetAside {
+    executing_reading: Option<Reading>,
+    ended: BTreeSet<CommandId>,
+    suspects: BTreeMap<CommandId, Suspect>,
+}
+
+fn insert_bounded(ids: &mut BTreeSet<CommandId>, id: CommandId) {
+    if ids.len() < REMEMBERED_MAX {
+        ids.insert(id);
+    }
+}
+
+fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| time.checked_sub(by).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The lists that together tell the commands of a stage.
+#[derive(Debug)]
+pub(crate) struct Listings {
+    left: VecDeque<CommandListing>,
+    /// How many lists by document there would be.
+    by_document: usize,
+    is_by_document: bool,
+}
+
+impl Listings {
+    fn new(
+        documents: &Documents,
+        stage: Stage,
+        invoked_after: Option<Timestamp>,
+        is_by_document: bool,
+    ) -> Self {
+        let listing = |document_name| CommandListing { document_name, stage, invoked_after };
+        let spellings = || documents.spellings().map(Some).map(listing);
+        let by_document = spellings().count();
+        // Without documents there is nothing to list.
+        let left = if is_by_document || by_document == 0 {
+            spellings().collect()
+        } else {
+            [listing(None)].into()
+        };
+        Self { left, by_document, is_by_document }
+    }
+}
+
+/// Lists that are read page by page, over several sweeps if need be.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) began: Timestamp,
+    listings: Listings,
+    page: Option<PageToken>,
+    pages: usize,
+    ours: usize,
+    all: usize,
+    /// Executing commands that were looked at, and whose task may wait.
+    waited_for: BTreeSet<CommandId>,
+    /// Executing commands that were looked at, and whose task is closed.
+    abandoned: BTreeSet<CommandId>,
+    /// Whether a command of it could not be remembered.
+    pub(crate) has_left_out: bool,
+}
+
+impl Reading {
+    pub(crate) fn new(began: Timestamp, listings: Listings) -> Self {
+        Self {
+            began,
+            listings,
+            page: None,
+            pages: 0,
+            ours: 0,
+            all: 0,
+            waited_for: BTreeSet::new(),
+            abandoned: BTreeSet::new(),
+            has_left_out: false,
+        }
+    }
+
+    /// Whether this executing command was looked at: lists move while they are read, and can tell
+    /// a command twice.
+    fn has_told(&self, id: &CommandId) -> bool {
+        self.waited_for.contains(id) || self.abandoned.contains(id)
+    }
+
+    /// The next page to read; `None` at the end.
+    pub(crate) fn next(&self) -> Option<(&CommandListing, Option<&PageToken>)> {
+        Some((self.listings.left.front()?, self.page.as_ref()))
+    }
+
+    /// How many pages were read.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages
+    }
+
+    /// A page was read that held so many commands, so many of them ours. True if it is mostly
+    /// others' that are read here, and lists by document would be shorter.
+    pub(crate) fn advance(&mut self, next: Option<PageToken>, ours: usize, all: usize) -> bool {
+        self.pages += 1;
+        self.ours += ours;
+        self.all += all;
+        self.page = next;
+        if self.page.is_none() {
+            self.listings.left.pop_front();
+        }
+        self.page.is_some()
+            && !self.listings.is_by_document
+            && self.pages >= self.listings.by_document
+            && self.ours * 2 < self.all
+    }
+
+    /// Begins anew, with other lists. What was read is read.
+    pub(crate) fn restart(&mut self, listings: Listings) {
+        self.listings = listings;
+        self.page = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::sample::command_id as id;
 
-    fn commands(numbers: impl IntoIterator<Item = u32>) -> BTreeMap<CommandId, TaskToken> {
-        let token = || TaskToken::from_parameter(&["token".to_owned()]).unwrap();
-        numbers.into_iter().map(|number| (id(number), token())).collect()
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_795_338_000).unwrap()
     }
 
-    fn seen(numbers: impl IntoIterator<Item = u32>) -> Seen {
-        Seen { executing: commands(numbers), ..Seen::default() }
+    fn minute(minute: i64) -> Timestamp {
+        now() + SignedDuration::from_mins(minute)
     }
 
-    fn ended(memory: &Memory) -> Vec<CommandId> {
-        let mut ids: Vec<_> = memory.ended().keys().cloned().collect();
-        ids.sort_unstable();
-        ids
+    fn id(number: usize) -> CommandId {
+        CommandId::parse(&format!("{number:08x}-1b2c-4d3e-8f4a-5b6c7d8e9f00")).unwrap()
+    }
+
+    fn ids(numbers: impl IntoIterator<Item = usize>) -> BTreeSet<CommandId> {
+        numbers.into_iter().map(id).collect()
+    }
+
+    fn documents() -> Documents {
+        Documents::new(vec!["One".to_owned(), "Other".to_owned()], Some("arn:aws:".to_owned()))
+    }
+
+    fn reading(memory: &mut Memory) -> Reading {
+        Reading::new(now(), memory.listings(&documents(), Stage::Executing, None))
+    }
+
+    /// Reads a list of executing commands that holds these.
+    fn read_executing(memory: &mut Memory, numbers: impl IntoIterator<Item = usize>) {
+        memory.executing_reading = Some(reading(memory));
+        for number in numbers {
+            memory.sees_executing(id(number));
+        }
+        let reading = memory.executing_reading.take().unwrap();
+        memory.note_executing(reading);
+    }
+
+    fn names(listings: &Listings) -> Vec<Option<&str>> {
+        listings.left.iter().map(|listing| listing.document_name.as_deref()).collect()
+    }
+
+    // Lists.
+
+    #[test]
+    fn completed_commands_are_known_since_the_last_but_one_whole_sweep_less_the_overlap() {
+        let mut memory = Memory::default();
+        let since = |memory: &Memory, at: i64| memory.since(minute(at), 60 * MINUTE);
+        memory.begin_sweep(minute(0));
+        assert_eq!(since(&memory, 0), minute(-60));
+        // An hour before the first sweep, and not before this one.
+        memory.begin_sweep(minute(1));
+        assert_eq!(since(&memory, 1), minute(-60));
+        for (began, expected) in [(1, -60), (2, -1), (3, 0), (7, 1), (8, 5)] {
+            memory.note_whole(minute(began), 2 * MINUTE);
+            assert_eq!(since(&memory, 10), minute(expected), "after {began}");
+        }
     }
 
     #[test]
-    fn a_command_that_executes_no_more_has_ended_until_it_needs_no_more_looks() {
-        let mut memory = Memory::default();
-        memory.update(seen([1, 2]));
-        assert_eq!(ended(&memory), []);
-        memory.update(seen([2, 3]));
-        assert_eq!(ended(&memory), [id(1)]);
-        memory.update(seen([3]));
-        assert_eq!(ended(&memory), [id(1), id(2)]);
-        memory.update(Seen { no_more: vec![id(1)], ..seen([3]) });
-        assert_eq!(ended(&memory), [id(2)]);
+    fn times_before_the_epoch_are_the_epoch() {
+        assert_eq!(earlier(now(), Duration::MAX), Timestamp::UNIX_EPOCH);
+        assert_eq!(earlier(Timestamp::MIN, MINUTE), Timestamp::UNIX_EPOCH);
     }
 
     #[test]
-    fn a_command_that_a_list_left_out_is_executing_again() {
+    fn each_stage_is_listed_by_document_for_60_lists() {
         let mut memory = Memory::default();
-        memory.update(seen([1]));
-        memory.update(seen([]));
-        assert_eq!(ended(&memory), [id(1)]);
-        memory.update(seen([1]));
-        assert_eq!(ended(&memory), []);
+        let by_document = [Some("One"), Some("arn:aws:One"), Some("Other"), Some("arn:aws:Other")];
+        assert_eq!(names(&memory.listings(&documents(), Stage::Complete, None)), [None]);
+        let listings = memory.list_by_document(&documents(), Stage::Complete, Some(now()));
+        assert_eq!(names(&listings), by_document);
+        for _ in 0..60 {
+            let listings = memory.listings(&documents(), Stage::Complete, Some(now()));
+            assert_eq!(names(&listings), by_document);
+            assert!(listings.left.iter().all(|one| one.invoked_after == Some(now())));
+        }
+        for stage in [Stage::Complete, Stage::Complete, Stage::Executing] {
+            assert_eq!(names(&memory.listings(&documents(), stage, None)), [None]);
+        }
     }
 
     #[test]
-    fn what_a_sweep_left_out_has_not_ended() {
+    fn without_documents_there_is_no_list() {
         let mut memory = Memory::default();
-        memory.update(seen([1, 2, 3]));
-        memory.update(seen([2, 3]));
-        memory.add(Seen { no_more: vec![id(1)], ..seen([3, 4]) });
-        assert_eq!(ended(&memory), []);
-        memory.update(seen([4]));
-        assert_eq!(ended(&memory), [id(2), id(3)]);
-        memory.add(seen([2]));
-        assert_eq!(ended(&memory), [id(3)]);
+        let nothing = Documents::default();
+        assert_eq!(names(&memory.listings(&nothing, Stage::Executing, None)), []);
+        assert_eq!(names(&memory.list_by_document(&nothing, Stage::Executing, None)), []);
     }
 
     #[test]
-    fn only_a_sweep_of_everything_tells_that_a_command_had_ended() {
+    fn a_reading_goes_through_all_pages_of_all_lists() {
         let mut memory = Memory::default();
-        assert!(!memory.had_ended(&id(1)), "there was no sweep");
-        memory.update(seen([2]));
-        assert!(memory.had_ended(&id(1)));
-        assert!(!memory.had_ended(&id(2)));
-        memory.add(seen([]));
-        assert!(!memory.had_ended(&id(1)));
+        let page = |number: u32| Some(PageToken(number.to_string()));
+        memory.list_by_document(&documents(), Stage::Executing, None);
+        let mut reading = reading(&mut memory);
+        let mut read = Vec::new();
+        for next in [page(1), None, None, page(1), page(2), None, None] {
+            let (listing, page) = reading.next().unwrap();
+            let page = page.map_or("first", |PageToken(token)| token).to_owned();
+            read.push(format!("{} {page}", listing.document_name.as_deref().unwrap()));
+            assert!(!reading.advance(next, 0, 50), "lists by document are what there is");
+        }
+        assert!(reading.next().is_none());
+        assert_eq!(reading.pages(), 7);
+        let expected = [
+            "One first",
+            "One 1",
+            "arn:aws:One first",
+            "Other first",
+            "Other 1",
+            "Other 2",
+            "arn:aws:Other first",
+        ];
+        assert_eq!(read, expected);
     }
 
     #[test]
-    fn what_is_undecided_has_ended() {
-        let mut memory = Memory::default();
-        memory.update(Seen { undecided: commands([1]), ..seen([]) });
-        memory.add(Seen { undecided: commands([2]), ..seen([]) });
-        assert_eq!(ended(&memory), [id(1), id(2)]);
-        memory.update(Seen { no_more: vec![id(2)], ..seen([1]) });
-        assert_eq!(ended(&memory), []);
+    fn lists_by_document_are_shorter_where_most_of_as_many_pages_are_others() {
+        // Four lists by document.
+        for (ours, expected) in [(0, true), (24, true), (25, false), (50, false)] {
+            let mut reading = reading(&mut Memory::default());
+            let next = || Some(PageToken("next".to_owned()));
+            for _ in 0..3 {
+                assert!(!reading.advance(next(), ours, 50));
+            }
+            assert_eq!(reading.advance(next(), ours, 50), expected, "{ours} of 50");
+        }
+        // The last page needs no other list.
+        let mut reading = reading(&mut Memory::default());
+        for _ in 0..3 {
+            reading.advance(Some(PageToken("next".to_owned())), 0, 50);
+        }
+        assert!(!reading.advance(None, 0, 50));
+        assert!(reading.next().is_none());
     }
 
     #[test]
-    fn what_is_remembered_has_a_bound() {
+    fn a_reading_that_begins_anew_keeps_what_it_has_told() {
         let mut memory = Memory::default();
-        let many = u32::try_from(REMEMBERED_MAX).unwrap();
-        memory.add(seen(0..many + 5));
-        memory.add(seen(many + 5..many + 9));
-        memory.update(Seen { undecided: commands([many + 10]), ..seen([]) });
-        assert_eq!(memory.ended().len(), REMEMBERED_MAX);
+        memory.executing_reading = Some(reading(&mut memory));
+        memory.sees_executing(id(1));
+        memory.forget_executing((now(), id(2)));
+        let listings = memory.list_by_document(&documents(), Stage::Executing, None);
+        memory.executing_reading.as_mut().unwrap().restart(listings);
+        assert!(memory.has_seen(&id(1)) && memory.has_seen(&id(2)) && !memory.has_seen(&id(3)));
+        memory.executing_reading = None;
+        assert!(!memory.has_seen(&id(1)));
+    }
+
+    // Executing.
+
+    #[test]
+    fn what_is_in_no_list_any_more_has_ended() {
+        let mut memory = Memory::default();
+        read_executing(&mut memory, [1, 2, 3]);
+        assert_eq!(memory.ended, ids([]));
+        read_executing(&mut memory, [2, 4]);
+        assert_eq!(memory.ended, ids([1, 3]));
+        // It stays so until it is looked at, or listed again.
+        read_executing(&mut memory, [3]);
+        assert_eq!(memory.ended, ids([1, 2, 4]));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_does_not_end() {
+        let mut memory = Memory::default();
+        read_executing(&mut memory, [1, 2]);
+        memory.executing_reading = Some(reading(&mut memory));
+        memory.forget_executing((minute(-5), id(1)));
+        memory.sees_executing(id(2));
+        let reading = memory.executing_reading.take().unwrap();
+        memory.note_executing(reading);
+        read_executing(&mut memory, []);
+        assert_eq!(memory.ended, ids([2]));
+        assert!(memory.is_known(&(minute(-5), id(1))));
+    }
+
+    #[test]
+    fn what_executes_still_ends_once_more() {
+        let mut memory = Memory::default();
+        read_executing(&mut memory, [1]);
+        read_executing(&mut memory, []);
+        memory.executes_still(id(1));
+        assert_eq!(memory.ended, ids([]));
+        read_executing(&mut memory, []);
+        assert_eq!(memory.ended, ids([1]));
+    }
+
+    #[test]
+    fn what_was_set_aside_is_as_it_was() {
+        let mut memory = Memory::default();
+        memory.begin_sweep(now());
+        memory.executing_reading = Some(reading(&mut memory));
+        memory.sees_executing(id(1));
+        memory.ended = ids([2]);
+        memory.suspect(id(3), now(), now());
+        let aside = memory.set_aside();
+        memory.executing_reading = Some(reading(&mut memory));
+        for number in 1..=4 {
+            memory.sees_executing(id(number));
+        }
+        memory.forget_executing((now(), id(5)));
+        memory.take_up(aside);
+        assert!(memory.has_seen(&id(1)) && !memory.has_seen(&id(4)) && !memory.has_seen(&id(5)));
+        assert_eq!(memory.ended, ids([2]));
+        assert!(memory.is_known(&(now(), id(3))) && memory.is_known(&(now(), id(5))));
+    }
+
+    // Complete.
+
+    #[test]
+    fn a_suspect_is_settled_by_the_next_sweep_and_known_from_then_on() {
+        let mut memory = Memory::default();
+        let to_settle = |memory: &Memory| -> BTreeSet<CommandId> {
+            memory.suspects_to_settle().into_iter().map(|(id, _)| id).collect()
+        };
+        memory.begin_sweep(minute(0));
+        assert!(memory.suspect(id(1), minute(-9), minute(0)));
+        assert_eq!(to_settle(&memory), ids([]));
+        memory.begin_sweep(minute(1));
+        assert!(memory.suspect(id(2), minute(-9), minute(1)));
+        assert_eq!(to_settle(&memory), ids([1]));
+        memory.suspect_again(&id(1), minute(1));
+        assert_eq!(to_settle(&memory), ids([]));
+        memory.begin_sweep(minute(2));
+        assert_eq!(to_settle(&memory), ids([1, 2]));
+        memory.acquit(&id(1));
+        memory.dismiss(&id(2));
+        assert_eq!(to_settle(&memory), ids([]));
+        assert!(memory.is_known(&(minute(-9), id(1))));
+        // Of a refused one nobody knows whether somebody waits.
+        assert!(!memory.is_known(&(minute(-9), id(2))));
+    }
+
+    #[test]
+    fn those_are_settled_first_that_have_waited_longest() {
+        let mut memory = Memory::default();
+        for number in [3, 1, 2] {
+            memory.begin_sweep(minute(0));
+            memory.suspect(id(number), minute(-9), minute(0));
+        }
+        memory.begin_sweep(minute(1));
+        memory.suspect_again(&id(3), minute(1));
+        memory.begin_sweep(minute(2));
+        let order: Vec<_> = memory.suspects_to_settle().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(order, [id(1), id(2), id(3)]);
+    }
+
+    #[test]
+    fn a_suspect_that_executes_is_none() {
+        let mut memory = Memory::default();
+        memory.begin_sweep(now());
+        memory.suspect(id(1), now(), now());
+        read_executing(&mut memory, [1]);
+        memory.begin_sweep(now());
+        assert!(memory.suspects_to_settle().is_empty() && !memory.is_known(&(now(), id(1))));
+    }
+
+    #[test]
+    fn a_suspect_is_overdue_when_it_is_old_and_was_seen_complete_lately() {
+        for (age, seen_before, expected) in [
+            (59, 1, Hint::Ended),
+            (60, 1, Hint::Overdue),
+            (60, 2, Hint::Overdue),
+            (60, 3, Hint::Ended),
+            (5_000, 0, Hint::Overdue),
+            (5_000, 3, Hint::Ended),
+            (-1, -1, Hint::Ended),
+        ] {
+            let suspect =
+                Suspect { requested_at: minute(-age), seen_at: minute(-seen_before), seen_by: 1 };
+            assert_eq!(suspect.hint(now(), HOUR, 2 * MINUTE), expected, "{age} {seen_before}");
+        }
+    }
+
+    #[test]
+    fn a_suspect_is_forgotten_when_run_command_has_forgotten_it() {
+        let mut memory = Memory::default();
+        memory.begin_sweep(now());
+        memory.suspect(id(1), now() - HOUR * (30 * 24), now());
+        memory.suspect(id(2), now() - HOUR * (30 * 24 - 1), now());
+        memory.begin_sweep(now());
+        assert_eq!(memory.suspects_to_settle().len(), 1);
+    }
+
+    // Refused.
+
+    #[test]
+    fn a_refusal_holds_for_an_hour_and_is_new_once() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.refusal(&id(1), minute(0)), None);
+        assert!(memory.refuse(&id(1), Refusal::Denied, minute(0)));
+        assert_eq!(memory.refusal(&id(1), minute(59)), Some(Refusal::Denied));
+        assert_eq!(memory.refusal(&id(1), minute(60)), None);
+        assert!(!memory.refuse(&id(1), Refusal::Rejected, minute(60)));
+        assert_eq!(memory.refusal(&id(1), minute(119)), Some(Refusal::Rejected));
+        assert_eq!(memory.refusal(&id(2), minute(0)), None);
+    }
+
+    // Bounds.
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut memory = Memory::default();
+        let more = REMEMBERED_MAX + 10;
+        memory.begin_sweep(now());
+        // Commands that were executing, of both kinds, and then are not.
+        memory.executing_reading = Some(reading(&mut memory));
+        for number in 0..more {
+            memory.sees_executing(id(number));
+            memory.forget_executing((now(), id(more + number)));
+        }
+        let reading = memory.executing_reading.take().unwrap();
+        assert_eq!(reading.waited_for.len(), REMEMBERED_MAX);
+        assert_eq!(reading.abandoned.len(), REMEMBERED_MAX);
+        memory.note_executing(reading);
+        assert_eq!(memory.executing.len(), REMEMBERED_MAX);
+        memory.ended = ids(more..more + 5);
+        read_executing(&mut memory, []);
+        assert_eq!(memory.ended.len(), REMEMBERED_MAX);
+        // Closed ones: the oldest are forgotten.
+        assert_eq!(memory.closed.len(), REMEMBERED_MAX);
+        memory.close((minute(-1), id(0)));
+        memory.close((minute(1), id(1)));
+        assert_eq!(memory.closed.len(), REMEMBERED_MAX);
+        assert!(!memory.is_known(&(minute(-1), id(0))) && memory.is_known(&(minute(1), id(1))));
+        // Refused ones.
+        for number in 0..more {
+            assert!(memory.refuse(&id(number), Refusal::Denied, now()));
+        }
+        assert_eq!(memory.refused.len(), REMEMBERED_MAX);
+        // Suspects: who asks is told that there is no room.
+        for number in 0..REMEMBERED_MAX {
+            assert!(memory.suspect(id(number), now(), now()));
+        }
+        assert!(!memory.suspect(id(REMEMBERED_MAX), now(), now()));
+        memory.dismiss(&id(7));
+        assert!(memory.suspect(id(REMEMBERED_MAX), now(), now()));
+        assert_eq!(memory.suspects.len(), REMEMBERED_MAX);
     }
 }

@@ -50,7 +50,7 @@ pub trait RunCommand: Sync {
     /// own and does not fail the page.
     fn commands(
         &self,
-        slice: &CommandSlice,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> impl Future<Output = Result<CommandPage, CallError>> + Send;
 
@@ -61,19 +61,17 @@ pub trait RunCommand: Sync {
 
 /// Which commands to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandSlice {
-    /// The document, as named in `SendCommand`.
-    pub document_name: String,
+pub struct CommandListing {
+    /// Only commands of the document that `SendCommand` named so; `None` for all documents.
+    pub document_name: Option<String>,
     /// Executing or completed commands.
     pub stage: Stage,
     /// Only commands requested at this time or later.
     pub invoked_after: Option<Timestamp>,
-    /// Only commands requested at this time or earlier.
-    pub invoked_before: Option<Timestamp>,
 }
 
 /// Whether a command has ended (SSM API, `CommandFilter` with key `ExecutionStage`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Pending, in progress, or being cancelled.
     Executing,

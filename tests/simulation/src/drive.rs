@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callback::{CommandId, Hint, Memory, Scope, settle, sweep};
+use callback::{CommandId, Documents, Hint, Memory, Scope, settle, sweep, sweep_executing};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
@@ -12,7 +12,7 @@ use crate::ending::Ending;
 use crate::fault::Fault;
 use crate::figures::Figures;
 use crate::flow::{FlowId, FlowKind};
-use crate::history::{HOUR, History, MINUTE, Ms, SECOND, SWEPT_DOCUMENTS, Settings};
+use crate::history::{ARN_PREFIX, HOUR, History, MINUTE, Ms, SECOND, SWEPT_DOCUMENTS, Settings};
 use crate::rules::{self, Violation};
 use crate::sent_command::SentCommand;
 use crate::simulated_aws::{Closed, Port, SimulatedAws};
@@ -23,6 +23,8 @@ const RELAY_ATTEMPTS: u64 = 3;
 const RELAY_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often a task is tried again, with a new token.
 const RETRIES_MAX: u64 = 2;
+/// As the function has it.
+const HEARTBEATS_PER_SECOND: u32 = 250;
 /// The longest history, after its faults have ended. It ends sooner when all is done.
 const AFTERMATH_MAX: Ms = 8 * HOUR;
 
@@ -109,9 +111,9 @@ fn is_done(aws: &SimulatedAws) -> bool {
     let last_start = state.settings.faults_end + 2 * state.settings.faults_end.min(HOUR);
     now > last_start
         && state.flows.is_empty()
-        && state.entries.iter().all(|entry| {
+        && state.entries.iter().enumerate().all(|(index, entry)| {
             let is_closed = entry.task.as_ref().is_none_or(|task| task.closed.is_some());
-            let is_out_of_reach = !entry.command.is_swept();
+            let is_out_of_reach = !state.is_in_scope(index);
             entry.command.has_ended(now) && (is_closed || is_out_of_reach)
         })
 }
@@ -312,9 +314,13 @@ async fn deliver(aws: Arc<SimulatedAws>, place: Chance, id: CommandId, hint: Hin
 /// Sweeps once per interval, and when an execution has ended.
 async fn sweeper(aws: Arc<SimulatedAws>, settings: Settings) {
     let scope = Scope {
-        document_names: SWEPT_DOCUMENTS.map(str::to_owned).to_vec(),
+        documents: Documents::new(
+            SWEPT_DOCUMENTS.map(str::to_owned).to_vec(),
+            Some(ARN_PREFIX.to_owned()),
+        ),
         interval: Duration::from_millis(settings.interval),
         lookback: Duration::from_millis(settings.lookback),
+        heartbeats_per_second: HEARTBEATS_PER_SECOND,
     };
     let offset = settings.chance.of("offset").between(0, settings.interval);
     let mut memory = Memory::default();
@@ -328,7 +334,8 @@ async fn sweeper(aws: Arc<SimulatedAws>, settings: Settings) {
         };
         // The scheduled time, as the function takes it.
         let at = if is_triggered { aws.now() } else { tick };
-        one_sweep(&aws, &settings, &scope, &mut memory, at).await;
+        let kind = if is_triggered { FlowKind::ExecutingSweep } else { FlowKind::Sweep };
+        one_sweep(&aws, &settings, &scope, &mut memory, (kind, at)).await;
         if !is_triggered {
             tick += settings.interval;
         }
@@ -343,7 +350,7 @@ async fn one_sweep(
     settings: &Settings,
     scope: &Scope,
     memory: &mut Memory,
-    at: Ms,
+    (kind, at): (FlowKind, Ms),
 ) {
     let place = settings.chance.of("sweep").nth(at);
     let (is_skipped, is_cut, is_replaced, now) = {
@@ -355,6 +362,7 @@ async fn one_sweep(
     };
     if is_replaced {
         *memory = Memory::default();
+        aws.state().forget_process();
     }
     if is_skipped {
         aws.state().note(at, || "a sweep is skipped".to_owned());
@@ -363,11 +371,21 @@ async fn one_sweep(
     let whole = settings.interval.min(MINUTE) - 3 * SECOND;
     let time_left = if is_cut { place.of("cut").between(0, SECOND) } else { whole };
     let time_left = Duration::from_millis(time_left);
-    let (port, died) = open(aws, FlowKind::Sweep, place);
+    let (port, died) = open(aws, kind, place);
+    let swept = async {
+        match kind {
+            FlowKind::ExecutingSweep => {
+                sweep_executing(&port, &port, scope, memory, now, time_left).await
+            }
+            FlowKind::Sweep | FlowKind::Relay => {
+                sweep(&port, &port, scope, memory, now, time_left).await
+            }
+        }
+    };
     let report = tokio::select! {
         biased;
         () = died.notified() => None,
-        report = sweep(&port, &port, scope, memory, now, time_left) => Some(report),
+        report = swept => Some(report),
     };
     if let Some(report) = &report {
         let mut state = aws.state();
@@ -376,6 +394,7 @@ async fn one_sweep(
         state.figures.cancellations += report.cancelled;
     } else {
         *memory = Memory::default();
+        aws.state().forget_process();
     }
     close(aws, port.flow, report.as_ref(), || format!("sweep: {report:?}"));
 }

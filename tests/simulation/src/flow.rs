@@ -16,10 +16,13 @@ pub(crate) type FlowId = u64;
 pub(crate) enum FlowKind {
     Relay,
     Sweep,
+    /// A sweep of the executing commands only, because an execution was stopped.
+    ExecutingSweep,
 }
 
 #[derive(Debug)]
 pub(crate) struct Flow {
+    pub(crate) number: FlowId,
     pub(crate) kind: FlowKind,
     pub(crate) calls: u64,
     /// After so many calls its process dies: before or after the next one takes effect.
@@ -56,9 +59,16 @@ pub(crate) struct CommandCalls {
     pub(crate) invocations_as_of: Ms,
 }
 
+impl FlowKind {
+    pub(crate) fn is_sweep(self) -> bool {
+        self != Self::Relay
+    }
+}
+
 impl Flow {
-    pub(crate) fn new(kind: FlowKind, dies_at: Option<(u64, bool)>) -> Self {
+    pub(crate) fn new(number: FlowId, kind: FlowKind, dies_at: Option<(u64, bool)>) -> Self {
         Self {
+            number,
             kind,
             calls: 0,
             dies_at,

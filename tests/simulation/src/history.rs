@@ -105,3 +105,9 @@ pub(crate) struct Settings {
 
 /// The documents whose commands the sweeps look after.
 pub(crate) const SWEPT_DOCUMENTS: [&str; 2] = ["SfnRunShellScript", "SfnRunDocument"];
+
+/// What the ARN of a document of the account begins with.
+pub(crate) const ARN_PREFIX: &str = "arn:aws:ssm:eu-central-1:111122223333:document/";
+/// One of them as some callers name it.
+pub(crate) const SWEPT_DOCUMENT_ARN: &str =
+    "arn:aws:ssm:eu-central-1:111122223333:document/SfnRunShellScript";

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::ending::Ending;
 use crate::flow::{CommandCalls, FlowId, FlowKind};
-use crate::history::{HOUR, Ms, SECOND, SWEPT_DOCUMENTS};
+use crate::history::{HOUR, Ms, SECOND};
 use crate::script::{STDERR_CHARS_MAX, STDOUT_CHARS_MAX};
 use crate::sent_command::{SentCommand, TokenKind};
 use crate::simulated_aws::{Closed, Entry, PAGE_COMMANDS_MAX, State};
@@ -33,6 +33,16 @@ const FULL_OUTPUT_NODES_MAX: usize = 10;
 const WORD_CHARS_MAX: usize = 256;
 /// A success whose nodes were not all seen to end is not called a failure before this age.
 const OVERDUE_AGE: Ms = HOUR;
+/// Executing, complete, and the lookback.
+const KINDS_OF_LISTS: u64 = 3;
+/// The swept documents, each by its name and by its ARN.
+const SPELLINGS: u64 = 4;
+/// With fewer commands than this, no list is worth to be read by document.
+const BUSY_ROWS: u64 = SPELLINGS * PAGE_COMMANDS_MAX as u64;
+/// How often the promise lets a sweep come by, after the end of a command.
+const PROMISED_INTERVALS: Ms = 3;
+/// What is refused for good is not asked again before.
+const REFUSED_AGAIN: Ms = HOUR;
 /// What a sweep, and a command that it settles, may take.
 const SLACK: Ms = 20 * SECOND;
 
@@ -89,9 +99,14 @@ pub(crate) fn check_answer(
         what: "no command has this token".to_owned(),
     })?;
     let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
+    let (kind, number) = (flow.kind, flow.number);
     let calls = flow.of(index);
     calls.answers += 1;
-    let command = &state.entries[index].command;
+    let Entry { command, seen_ended, .. } = &state.entries[index];
+    let is_second_look = seen_ended.is_some_and(|seen| seen < number);
+    holds(kind == FlowKind::Relay || is_second_look, "a sweep settles at its second look", || {
+        format!("command {:?}", command.place)
+    })?;
     let place = command.place;
     holds(command.has_ended(now), "no answer before the command has ended", || {
         format!("command {place:?} ends at {} ms, and is {:?}", command.ends, command.status(now))
@@ -260,28 +275,15 @@ pub(crate) fn check_list(
     asked: (String, Option<String>),
 ) -> Checked {
     const RULE: &str = "a sweep makes the calls that are documented";
-    let slices_max = SWEPT_DOCUMENTS.len() * (2 * probes(state) + 1);
     let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
-    let is_first_page = asked.1.is_none();
     holds(flow.asked.insert(asked), RULE, || "a page was listed twice".to_owned())?;
-    let slices = flow.asked.iter().filter(|(_, page)| page.is_none()).count();
-    holds(!is_first_page || slices <= slices_max, RULE, || {
-        format!("{slices} slices are listed, {slices_max} are documented")
-    })?;
-    let pages_max = slices_max as u64 + flow.rows / PAGE_COMMANDS_MAX as u64;
     let lists = flow.asked.len() as u64;
+    // Executing, complete, and the lookback: one list each where others' commands are few. Where
+    // they are many, as many pages as there are spellings are read in vain, and then a list each.
+    let is_busy = flow.rows > BUSY_ROWS;
+    let lists_max = if is_busy { KINDS_OF_LISTS * (1 + 2 * SPELLINGS) } else { KINDS_OF_LISTS };
+    let pages_max = lists_max + flow.rows / PAGE_COMMANDS_MAX as u64;
     holds(lists <= pages_max, RULE, || format!("{lists} lists, for {} commands", flow.rows))
-}
-
-/// The number of probe ages: 2, 4, 8, … intervals below the lookback, and the lookback.
-fn probes(state: &State) -> usize {
-    let mut probes = 1;
-    let mut age = 2 * state.settings.interval;
-    while age < state.settings.lookback {
-        probes += 1;
-        age *= 2;
-    }
-    probes
 }
 
 /// A cancel is about to be asked for.
@@ -298,7 +300,7 @@ pub(crate) fn check_cancel(state: &mut State, flow: FlowId, index: Option<usize>
     holds(command.is_swept(), RULE, || what("its document is not in the scope"))?;
     let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
     let is_running = flow.executing.get(&index) == Some(&true);
-    holds(flow.kind == FlowKind::Sweep, RULE, || what("not by a sweep"))?;
+    holds(flow.kind.is_sweep(), RULE, || what("not by a sweep"))?;
     holds(flow.of(index).pulse == Some(Pulse::Closed), RULE, || what("its task was not asked"))?;
     holds(is_running, "a cancel is asked for once", || {
         what("it is being cancelled, or was not listed as executing")
@@ -319,17 +321,21 @@ pub(crate) fn check_flow(
     let is_calm = now >= state.settings.faults_end + 3 * state.settings.interval;
     for (index, calls) in flow.each() {
         let command = &state.entries[index].command;
-        let settles_max = if flow.kind == FlowKind::Relay { 1 } else { calls.alive };
-        let is_waiting = calls.pulse == Some(Pulse::Alive);
+        let (settles_max, looks_max) = match flow.kind {
+            FlowKind::Relay => (1, 0),
+            FlowKind::Sweep => (1, 1),
+            FlowKind::ExecutingSweep => (0, 0),
+        };
         let heartbeats_max = match flow.kind {
             FlowKind::Relay => 0,
-            FlowKind::Sweep if is_waiting && is_calm && !flow.completed.contains(&index) => 1,
-            // In the lists of executing and of completed commands, and remembered.
-            FlowKind::Sweep => 3,
+            FlowKind::ExecutingSweep => 1,
+            FlowKind::Sweep if is_calm && !flow.completed.contains(&index) => 1,
+            // It ended while the sweep went on: in the lists of executing and of completed ones.
+            FlowKind::Sweep => 2,
         };
         let steps = 2 * command.nodes.len().min(FULL_OUTPUT_NODES_MAX) as u64;
         let is_right = calls.heartbeats <= heartbeats_max
-            && calls.command_reads <= READS_MAX * settles_max
+            && calls.command_reads <= READS_MAX * settles_max + looks_max
             && calls.invocation_reads <= READS_MAX * settles_max
             && calls.output_reads <= steps * settles_max
             && calls.answers <= 2 * settles_max
@@ -351,53 +357,49 @@ pub(crate) fn check_promises(state: &State, now: Ms) -> Checked {
     (0..state.entries.len()).try_for_each(|index| {
         check_answered(state, index, now)?;
         check_cancelled(state, index, now)?;
-        check_heartbeats(state, index)
+        check_heartbeats(state, index)?;
+        check_refused(state, index)
     })
 }
 
-/// Everything that has ended is answered in time, whatever was lost.
+/// A task is answered within three intervals of its command's end, whatever was lost: the event, a
+/// sweep, the sweep's process. The faults count as if the command had ended after them.
 fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
     let Entry { command, task, .. } = &state.entries[index];
     let Some(task) = task else { return Ok(()) };
-    if !command.is_swept() || !command.has_ended(now) {
+    if !state.is_in_scope(index) || !command.has_ended(now) {
         return Ok(());
     }
-    let closed = task.closed.as_ref().map_or(now, |(at, _)| *at);
-    let place = command.place;
-    if let Some(deadline) = probe_deadline(state, command) {
-        holds(closed <= deadline, "what has ended is answered by the probe after", || {
-            format!("command {place:?} ended at {}, limit {deadline}, now {closed}", command.ends)
-        })?;
-    }
-    if let Some(deadline) = memory_deadline(state, index) {
-        holds(closed <= deadline, "what was seen executing is answered two sweeps after", || {
-            format!("command {place:?} ended at {}, limit {deadline}, now {closed}", command.ends)
-        })?;
-    }
-    Ok(())
-}
-
-/// "Its task is answered before the command is `max(2e, 2 intervals) + 1 interval` old", where the
-/// faults count as if the command had ended after them. `None`: beyond the lookback.
-fn probe_deadline(state: &State, command: &SentCommand) -> Option<Ms> {
     let interval = state.settings.interval;
+    let closed = task.closed.as_ref().map_or(now, |(at, _)| *at);
     let mut since = command.ends.max(state.settings.faults_end + interval);
     if command.ending == Ending::SucceedsUnseen {
         since = since.max(command.requested + OVERDUE_AGE);
     }
-    let age = since.saturating_sub(command.requested);
-    (age <= state.settings.lookback)
-        .then(|| command.requested + (2 * age).max(2 * interval) + interval + SLACK)
+    // A process that began when the command was older does not find it.
+    let is_in_reach = since.saturating_sub(command.requested) <= state.settings.lookback;
+    let deadline = since + PROMISED_INTERVALS * interval + SLACK;
+    holds(
+        !is_in_reach || closed <= deadline,
+        "what has ended is answered in three intervals",
+        || {
+            format!(
+                "command {:?} ended at {}, limit {deadline}, now {closed}",
+                command.place, command.ends
+            )
+        },
+    )
 }
 
-/// "As long as the process lives, a command that a sweep saw executing is settled within two
-/// intervals of its end."
-fn memory_deadline(state: &State, index: usize) -> Option<Ms> {
-    let Entry { command, seen_executing, .. } = &state.entries[index];
-    let interval = state.settings.interval;
-    let is_calm = command.requested >= state.settings.faults_end + interval;
-    (is_calm && *seen_executing && command.ending != Ending::SucceedsUnseen)
-        .then(|| command.ends + 2 * interval + SLACK)
+/// What is refused for good is asked once an hour by each process, at most.
+fn check_refused(state: &State, index: usize) -> Checked {
+    let Entry { command, refusals, .. } = &state.entries[index];
+    // The relay is refused, too: three times for each event, one of which may be doubled.
+    let asked =
+        refusals.windows(2).filter(|pair| pair[1] - pair[0] + SLACK < REFUSED_AGAIN).count();
+    holds(asked == 0, "what is refused for good is remembered", || {
+        format!("command {:?}: asked at {refusals:?}", command.place)
+    })
 }
 
 /// Everything abandoned is cancelled by the next sweep.
@@ -421,7 +423,7 @@ fn check_heartbeats(state: &State, index: usize) -> Checked {
     let Some(task) = task else { return Ok(()) };
     let Some((at, Closed::MissedHeartbeat)) = &task.closed else { return Ok(()) };
     let interval = state.settings.interval;
-    let is_promised = command.is_swept()
+    let is_promised = state.is_in_scope(index)
         && command.requested >= state.settings.faults_end + interval
         && task.heartbeat.is_some_and(|limit| limit >= 4 * interval)
         && command.ending != Ending::SucceedsUnseen;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::chance::Chance;
 use crate::ending::Ending;
-use crate::history::{MINUTE, Ms, SECOND, SWEPT_DOCUMENTS, Settings};
+use crate::history::{MINUTE, Ms, SECOND, SWEPT_DOCUMENT_ARN, SWEPT_DOCUMENTS, Settings};
 use crate::script::Node;
 
 /// What the command has as its parameter `taskToken`.
@@ -23,6 +23,8 @@ pub(crate) enum TokenKind {
     Malformed,
     /// A text that Step Functions does not know as a token.
     Invented,
+    /// The token of a task that the functions may not answer.
+    OfForeignMachine,
 }
 
 /// Which command of which execution.
@@ -88,6 +90,7 @@ impl SentCommand {
             (4, TokenKind::Missing),
             (3, TokenKind::Malformed),
             (3, TokenKind::Invented),
+            (3, TokenKind::OfForeignMachine),
         ]);
         let padding = if chance.of("long token").hits(50) { 2_000 } else { 0 };
         Self {
@@ -100,8 +103,9 @@ impl SentCommand {
             ))
             .expect("a UUID"),
             document_name: chance.of("document").weigh(&[
-                (60, SWEPT_DOCUMENTS[0]),
-                (30, SWEPT_DOCUMENTS[1]),
+                (45, SWEPT_DOCUMENTS[0]),
+                (25, SWEPT_DOCUMENTS[1]),
+                (20, SWEPT_DOCUMENT_ARN),
                 (10, "SomebodysOwnDocument"),
             ]),
             requested,
@@ -123,7 +127,7 @@ impl SentCommand {
     }
 
     pub(crate) fn is_swept(&self) -> bool {
-        SWEPT_DOCUMENTS.contains(&self.document_name)
+        SWEPT_DOCUMENTS.contains(&self.document_name) || self.document_name == SWEPT_DOCUMENT_ARN
     }
 
     pub(crate) fn has_ended(&self, at: Ms) -> bool {
@@ -204,7 +208,7 @@ impl SentCommand {
                         let values = [self.token.clone(), self.token.clone()];
                         Some(TaskToken::from_parameter(&values))
                     }
-                    TokenKind::OfTask | TokenKind::Invented => {
+                    TokenKind::OfTask | TokenKind::Invented | TokenKind::OfForeignMachine => {
                         Some(TaskToken::from_parameter(std::slice::from_ref(&self.token)))
                     }
                 },

@@ -15,8 +15,8 @@ use std::time::Duration;
 use callback::command::OnAbandon;
 use callback::output::Output;
 use callback::ports::{
-    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandPage, CommandSlice, PageToken,
-    Pulse, Stage,
+    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandListing, CommandPage,
+    PageToken, Pulse, Stage,
 };
 use callback::testing::world::{Answer, Op};
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, TaskToken, Tasks};
@@ -36,6 +36,10 @@ use crate::sent_command::{SentCommand, TokenKind};
 const LAG_LASTS: Ms = 20 * SECOND;
 /// The most commands on one page of a list.
 pub(crate) const PAGE_COMMANDS_MAX: usize = 50;
+
+fn is_of_tasks(op: Op) -> bool {
+    matches!(op, Op::SendTaskSuccess | Op::SendTaskFailure | Op::SendTaskHeartbeat)
+}
 
 /// A task that waits, or waited, for a command.
 #[derive(Debug)]
@@ -62,8 +66,10 @@ pub(crate) enum Closed {
 pub(crate) struct Entry {
     pub(crate) command: SentCommand,
     pub(crate) task: Option<Task>,
-    /// Whether a sweep gave it a heartbeat while it listed it as executing.
-    pub(crate) seen_executing: bool,
+    /// The first sweep that was told that it has ended.
+    pub(crate) seen_ended: Option<FlowId>,
+    /// When Step Functions refused for good to answer its task, to the process of now.
+    pub(crate) refusals: Vec<Ms>,
     /// Tells its announcer that its end has moved.
     pub(crate) end_moved: Arc<Notify>,
 }
@@ -154,6 +160,18 @@ impl State {
         strikes
     }
 
+    /// Whether lists tell a command in a way that cannot be understood, now and ever.
+    pub(crate) fn is_unreadable(&self, index: usize) -> bool {
+        let rate = self.settings.rates[Fault::CommandUnreadable.index()];
+        let place = self.settings.chance.of("unreadable").nth(index as u64);
+        place.of(Fault::CommandUnreadable.name()).hits(rate)
+    }
+
+    /// Whether the sweeps can look after a command.
+    pub(crate) fn is_in_scope(&self, index: usize) -> bool {
+        self.entries[index].command.is_swept() && !self.is_unreadable(index)
+    }
+
     /// Adds a command, and its task if it has one.
     pub(crate) fn add(&mut self, command: SentCommand, heartbeat: Option<Ms>) -> usize {
         let index = self.entries.len();
@@ -168,7 +186,13 @@ impl State {
         self.figures.commands += 1;
         self.figures.nodes += u64::from(command.target_count());
         let end_moved = Arc::new(Notify::new());
-        self.entries.push(Entry { command, task, seen_executing: false, end_moved });
+        self.entries.push(Entry {
+            command,
+            task,
+            seen_ended: None,
+            refusals: Vec::new(),
+            end_moved,
+        });
         index
     }
 
@@ -187,7 +211,7 @@ impl State {
             (place.between(0, most), place.of("after").hits(500))
         });
         self.flows_begun += 1;
-        self.flows.insert(self.flows_begun, Flow::new(kind, dies_at));
+        self.flows.insert(self.flows_begun, Flow::new(self.flows_begun, kind, dies_at));
         self.flows_begun
     }
 
@@ -286,7 +310,10 @@ impl Port {
         flow.calls += 1;
         let dies = flow.dies_at.filter(|(at, _)| flow.calls > *at).map(|(_, after)| after);
         let failing = [Fault::CallThrottled, Fault::CallDenied, Fault::CallLost, Fault::AnswerLost];
-        let fault = failing.into_iter().find(|fault| state.strikes(*fault, place, now));
+        // Whose tasks may not be answered is refused for good, and not now and then.
+        let may_strike = |fault: &Fault| !(is_of_tasks(op) && *fault == Fault::CallDenied);
+        let mut failing = failing.into_iter().filter(may_strike);
+        let fault = failing.find(|fault| state.strikes(*fault, place, now));
         let takes = if state.strikes(Fault::CallSlow, place, now) {
             place.of("slow").between(SECOND, 20 * SECOND)
         } else {
@@ -320,6 +347,7 @@ impl Port {
     ) -> Result<AnswerReceipt, CallError> {
         let subject = self.aws.state().with_token(token.expose());
         self.call(op, subject.map_or(u64::MAX, |index| index as u64), |state, now| {
+            state.refuses(op, subject)?;
             let checked =
                 crate::rules::check_answer(state, self.flow, token.expose(), &answer, now);
             self.aws.accuse(state, checked);
@@ -384,7 +412,7 @@ impl State {
     fn page(
         &mut self,
         flow: FlowId,
-        slice: &CommandSlice,
+        slice: &CommandListing,
         page: Option<&PageToken>,
         now: Ms,
     ) -> CommandPage {
@@ -395,9 +423,9 @@ impl State {
             let command = &self.entries[index].command;
             // The filters know whole seconds.
             let second = time(command.requested).as_second();
-            let is_in = command.document_name == slice.document_name
-                && slice.invoked_after.is_none_or(|after| second >= after.as_second())
-                && slice.invoked_before.is_none_or(|before| second <= before.as_second());
+            let wanted = slice.document_name.as_ref();
+            let is_in = wanted.is_none_or(|name| command.document_name == *name)
+                && slice.invoked_after.is_none_or(|after| second >= after.as_second());
             if !is_in {
                 continue;
             }
@@ -406,7 +434,7 @@ impl State {
             if after.as_ref().is_some_and(|after| key <= *after) {
                 continue;
             }
-            let at = self.as_of(Op::ListSlice, index, now);
+            let at = self.as_of(Op::ListPage, index, now);
             let command = &self.entries[index].command;
             let stage = if command.has_ended(at) { Stage::Complete } else { Stage::Executing };
             if at >= command.requested && stage == slice.stage {
@@ -421,7 +449,7 @@ impl State {
         found.truncate(PAGE_COMMANDS_MAX);
         let commands = found
             .into_iter()
-            .map(|(_, index, at)| self.listed(flow, slice.stage, index, at, now))
+            .map(|(_, index, at)| self.listed(flow, slice.stage, index, at))
             .collect();
         CommandPage { commands, next }
     }
@@ -432,11 +460,11 @@ impl State {
         stage: Stage,
         index: usize,
         at: Ms,
-        now: Ms,
     ) -> Result<Command, CallError> {
-        let place = self.settings.chance.of("unreadable").nth(index as u64).nth(now);
-        if self.strikes(Fault::CommandUnreadable, place, now) {
-            return Err(Op::ListSlice.error(
+        self.flow(flow).rows += 1;
+        if self.is_unreadable(index) {
+            self.figures.count(Fault::CommandUnreadable);
+            return Err(Op::ListPage.error(
                 CallErrorReason::InvalidResponse("unreadable".to_owned()),
                 CallErrorKind::Permanent,
             ));
@@ -444,13 +472,16 @@ impl State {
         let command = &self.entries[index].command;
         let is_cancelling = command.is_cancelling(at);
         let read = command.read(at, self.time()).expect("a listed command was requested");
+        let flow_id = flow;
         let flow = self.flow(flow);
         if stage == Stage::Executing {
             *flow.executing.entry(index).or_default() |= !is_cancelling;
         } else {
             flow.completed.insert(index);
         }
-        flow.rows += 1;
+        if stage == Stage::Complete {
+            self.sees_ended(flow_id, index);
+        }
         Ok(read)
     }
 }
@@ -464,6 +495,9 @@ impl RunCommand for Port {
             let reads = state.flow(self.flow).of(index);
             reads.command_reads += 1;
             reads.command_as_of = at;
+            if state.entries[index].command.has_ended(at) {
+                state.sees_ended(self.flow, index);
+            }
             Ok(state.entries[index].command.read(at, state.time()))
         })
         .await
@@ -504,10 +538,10 @@ impl RunCommand for Port {
 
     async fn commands(
         &self,
-        slice: &CommandSlice,
+        slice: &CommandListing,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
-        let op = Op::ListSlice;
+        let op = Op::ListPage;
         let name = format!("{slice:?}");
         let subject = Chance::new(0).of(&name).number();
         self.call(op, subject, |state, now| {
@@ -536,6 +570,28 @@ impl RunCommand for Port {
 }
 
 impl State {
+    /// A function is told that a command has ended.
+    fn sees_ended(&mut self, flow: FlowId, index: usize) {
+        if self.flow(flow).kind.is_sweep() {
+            self.entries[index].seen_ended.get_or_insert(flow);
+        }
+    }
+
+    /// Whether the caller may not answer the task of this command.
+    fn refuses(&self, op: Op, index: Option<usize>) -> Result<(), CallError> {
+        let refused = index
+            .filter(|index| self.entries[*index].command.token_kind == TokenKind::OfForeignMachine);
+        if refused.is_none() {
+            return Ok(());
+        }
+        Err(op.api_error("AccessDeniedException", CallErrorKind::Permanent))
+    }
+
+    /// The sweeps' process begins anew.
+    pub(crate) fn forget_process(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.refusals.clear());
+    }
+
     /// Somebody cancels a command.
     pub(crate) fn cancel(&mut self, index: usize, now: Ms) {
         let entry = &mut self.entries[index];
@@ -548,7 +604,7 @@ impl State {
     /// Whether a sweep has to cancel the command when its task is closed.
     pub(crate) fn is_to_be_cancelled(&self, index: usize) -> bool {
         let command = &self.entries[index].command;
-        command.is_swept()
+        self.is_in_scope(index)
             && command.token_kind == TokenKind::OfTask
             && command.on_abandon == OnAbandon::Cancel
             && !self.settings.closed_is_invalid
@@ -574,21 +630,23 @@ impl Tasks for Port {
     async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
         let index = self.aws.state().with_token(token.expose());
         let subject = index.map_or(u64::MAX, |index| index as u64);
-        self.call(Op::SendTaskHeartbeat, subject, |state, now| {
+        let called = self.call(Op::SendTaskHeartbeat, subject, |state, now| {
+            state.refuses(Op::SendTaskHeartbeat, index)?;
             let pulse = state.beat(index, now);
             let Some(index) = index else { return Ok(pulse) };
-            let flow = state.flow(self.flow);
-            let is_executing = flow.executing.contains_key(&index);
-            let reads = flow.of(index);
+            let reads = state.flow(self.flow).of(index);
             reads.heartbeats += 1;
             reads.alive += u64::from(pulse == Pulse::Alive);
             reads.pulse = Some(pulse);
-            if pulse == Pulse::Alive && is_executing {
-                state.entries[index].seen_executing = true;
-            }
             Ok(pulse)
-        })
-        .await
+        });
+        let result = called.await;
+        let is_refused = result.as_ref().is_err_and(|error| error.kind == CallErrorKind::Permanent);
+        if let (Some(index), true) = (index, is_refused) {
+            let now = self.aws.now();
+            self.aws.state().entries[index].refusals.push(now);
+        }
+        result
     }
 }
 

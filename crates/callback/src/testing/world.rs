@@ -17,8 +17,8 @@ use jiff::Timestamp;
 
 use crate::output::Output;
 use crate::ports::{
-    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandPage, CommandSlice, PageToken,
-    Pulse, Stage,
+    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandListing, CommandPage,
+    PageToken, Pulse, Stage,
 };
 use crate::status::has_ended;
 use crate::testing::listing::listed_output;
@@ -40,8 +40,8 @@ const PAGE_COMMANDS_MAX: usize = 50;
 pub enum Op {
     /// Reads a command.
     ListCommands,
-    /// Lists one page of a slice of commands: `ListCommands` with filters.
-    ListSlice,
+    /// Lists one page of commands: `ListCommands` with filters.
+    ListPage,
     /// Cancels a command.
     CancelCommand,
     /// Reads the invocations of a command.
@@ -60,7 +60,7 @@ impl Op {
     /// All operations.
     pub const ALL: [Self; 8] = [
         Self::ListCommands,
-        Self::ListSlice,
+        Self::ListPage,
         Self::CancelCommand,
         Self::ListCommandInvocations,
         Self::GetCommandInvocation,
@@ -72,7 +72,7 @@ impl Op {
     /// The operation's name in the API.
     pub fn name(self) -> &'static str {
         match self {
-            Self::ListCommands | Self::ListSlice => "ListCommands",
+            Self::ListCommands | Self::ListPage => "ListCommands",
             Self::CancelCommand => "CancelCommand",
             Self::ListCommandInvocations => "ListCommandInvocations",
             Self::GetCommandInvocation => "GetCommandInvocation",
@@ -162,11 +162,12 @@ pub struct World {
 
 struct State {
     commands: BTreeMap<CommandId, Stored>,
-    /// The same commands by document, by whether they have ended, and by time.
-    listed: BTreeMap<(String, bool), BTreeMap<Timestamp, BTreeSet<CommandId>>>,
+    /// The same commands by whether they have ended, and by time.
+    listed: BTreeMap<bool, BTreeMap<Timestamp, BTreeSet<CommandId>>>,
     tasks: BTreeMap<String, Task>,
     answers: Vec<(String, Answer)>,
     cancelled: Vec<CommandId>,
+    listings: Vec<CommandListing>,
     output_bytes_max: usize,
     faults: BTreeMap<Op, VecDeque<Fault>>,
     durations: BTreeMap<Op, Duration>,
@@ -183,6 +184,7 @@ impl Default for State {
             tasks: BTreeMap::new(),
             answers: Vec::new(),
             cancelled: Vec::new(),
+            listings: Vec::new(),
             output_bytes_max: OUTPUT_BYTES_MAX,
             faults: BTreeMap::new(),
             durations: BTreeMap::new(),
@@ -306,6 +308,11 @@ impl World {
         self.state().cancelled.clone()
     }
 
+    /// All lists of commands whose first page was requested, in order, including failed ones.
+    pub fn listings(&self) -> Vec<CommandListing> {
+        self.state().listings.clone()
+    }
+
     /// The number of calls of this operation, including failed ones.
     pub fn calls(&self, op: Op) -> usize {
         self.state().calls.get(&op).copied().unwrap_or(0)
@@ -409,22 +416,28 @@ impl State {
         }
     }
 
-    /// One page of a slice of commands, newest first, and where the next page starts.
+    /// One page of a list of commands, newest first, and where the next page starts.
     fn list(
         &self,
-        slice: &CommandSlice,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> (Vec<CommandId>, Option<PageToken>) {
         let last = page.map(place);
-        let oldest = slice.invoked_after.unwrap_or(Timestamp::MIN);
-        let newest = slice.invoked_before.unwrap_or(Timestamp::MAX);
-        let newest = last.as_ref().map_or(newest, |(time, _)| newest.min(*time));
-        let key = (slice.document_name.clone(), slice.stage == Stage::Complete);
-        let found = self.listed.get(&key).filter(|_| oldest <= newest);
+        let oldest = listing.invoked_after.unwrap_or(Timestamp::MIN);
+        let newest = last.as_ref().map_or(Timestamp::MAX, |(time, _)| *time);
+        let found = self.listed.get(&(listing.stage == Stage::Complete));
+        let found = found.filter(|_| oldest <= newest);
+        let is_wanted = |id: &CommandId| {
+            listing.document_name.as_ref().is_none_or(|wanted| {
+                self.commands.get(id).is_some_and(|one| one.now.command.document_name == *wanted)
+            })
+        };
         let mut ids = found
             .into_iter()
             .flat_map(|times| times.range(oldest..=newest).rev())
-            .flat_map(|(time, ids)| ids.iter().rev().map(|id| (*time, id.clone())))
+            .flat_map(|(time, ids)| ids.iter().rev().map(|id| (*time, id)))
+            .filter(|(_, id)| is_wanted(id))
+            .map(|(time, id)| (time, id.clone()))
             .skip_while(|found| last.as_ref().is_some_and(|last| found >= last))
             .peekable();
         let page: Vec<_> = ids.by_ref().take(PAGE_COMMANDS_MAX).collect();
@@ -513,12 +526,15 @@ impl RunCommand for World {
 
     async fn commands(
         &self,
-        slice: &CommandSlice,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
-        let op = Op::ListSlice;
+        let op = Op::ListPage;
+        if page.is_none() {
+            self.state().listings.push(listing.clone());
+        }
         self.call(op, |state| {
-            let (ids, next) = state.list(slice, page);
+            let (ids, next) = state.list(listing, page);
             let commands = ids.iter().filter_map(|id| state.describe(op, id).transpose()).collect();
             Ok(CommandPage { commands, next })
         })
@@ -578,8 +594,8 @@ impl Tasks for World {
 }
 
 /// The list that contains a command.
-fn list_key(command: &Command) -> (String, bool) {
-    (command.document_name.clone(), has_ended(&command.status, &command.status_details))
+fn list_key(command: &Command) -> bool {
+    has_ended(&command.status, &command.status_details)
 }
 
 /// The last command before the page.

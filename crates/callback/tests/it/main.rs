@@ -5,7 +5,6 @@ mod architecture;
 mod report;
 mod sample;
 mod settle;
-mod slices;
 mod sweep;
 mod verdict;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callback::ports::{AnswerReceipt, CallErrorKind, CommandSlice, Pulse, Stage};
+use callback::ports::{AnswerReceipt, CallErrorKind, CommandListing, Pulse, Stage};
 use callback::testing::sample::{command, command_id, invocation};
 use callback::testing::world::{Answer, Fault, Op, World};
 use callback::{CommandId, RunCommand, StatusDetails, TaskToken, Tasks};
@@ -126,21 +126,21 @@ fn moment(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn slice(document: &str, stage: Stage, seconds: Option<(i64, i64)>) -> CommandSlice {
-    CommandSlice {
-        document_name: document.to_owned(),
-        stage,
-        invoked_after: seconds.map(|(after, _)| moment(after)),
-        invoked_before: seconds.map(|(_, before)| moment(before)),
-    }
+fn listing(document: Option<&str>, stage: Stage, after: Option<i64>) -> CommandListing {
+    let document_name = document.map(ToOwned::to_owned);
+    CommandListing { document_name, stage, invoked_after: after.map(moment) }
 }
 
-/// All pages of a slice: their commands, or nothing where one cannot be read.
-async fn pages(world: &World, slice: &CommandSlice) -> Vec<Vec<Option<CommandId>>> {
+fn complete() -> CommandListing {
+    listing(None, Stage::Complete, None)
+}
+
+/// All pages of a list: their commands, or nothing where one cannot be read.
+async fn pages(world: &World, listing: &CommandListing) -> Vec<Vec<Option<CommandId>>> {
     let mut pages = Vec::new();
     let mut token = None;
     loop {
-        let page = world.commands(slice, token.as_ref()).await.unwrap();
+        let page = world.commands(listing, token.as_ref()).await.unwrap();
         pages.push(page.commands.into_iter().map(|one| Some(one.ok()?.id)).collect());
         token = page.next;
         if token.is_none() {
@@ -150,32 +150,36 @@ async fn pages(world: &World, slice: &CommandSlice) -> Vec<Vec<Option<CommandId>
 }
 
 #[tokio::test]
-async fn a_slice_holds_one_document_one_stage_and_its_borders() {
+async fn a_list_holds_one_stage_and_what_its_filters_let_through() {
     let world = World::new();
-    let at = |second: i64| {
+    let at = |second: i64, document| {
         let number = u32::try_from(second).unwrap();
-        Some(put_at(&world, number, second, "Ours", "Success"))
+        Some(put_at(&world, number, second, document, "Success"))
     };
-    let (early, from, middle, to, late) = (at(99), at(100), at(150), at(200), at(201));
-    let theirs = Some(put_at(&world, 300, 150, "Theirs", "Success"));
+    let (early, from, late) = (at(99, "Ours"), at(100, "Ours"), at(101, "Ours"));
+    let (early_theirs, theirs) = (at(50, "Theirs"), at(150, "Theirs"));
     let running = Some(put_at(&world, 301, 150, "Ours", "InProgress"));
 
-    let found = async |document, stage, seconds| {
-        pages(&world, &slice(document, stage, seconds)).await.concat()
+    let found = async |document, stage, after| {
+        pages(&world, &listing(document, stage, after)).await.concat()
     };
-    let some = Some((100, 200));
-    let within = [to.clone(), middle.clone(), from.clone()];
-    assert_eq!(found("Ours", Stage::Complete, some).await, within);
-    let all = [late, to, middle, from, early];
-    assert_eq!(found("Ours", Stage::Complete, None).await, all);
-    assert_eq!(found("Ours", Stage::Executing, some).await, [running]);
-    assert_eq!(found("Theirs", Stage::Complete, some).await, [theirs]);
-    assert_eq!(found("Theirs", Stage::Executing, some).await, []);
-    assert_eq!(found("Ours", Stage::Complete, Some((200, 100))).await, []);
+    let (ours, others, unknown) = (Some("Ours"), Some("Theirs"), Some("ours"));
+    let young = [theirs.clone(), late.clone(), from.clone()];
+    assert_eq!(found(None, Stage::Complete, Some(100)).await, young);
+    assert_eq!(found(ours, Stage::Complete, Some(100)).await, young[1..]);
+    assert_eq!(found(others, Stage::Complete, Some(100)).await, young[..1]);
+    assert_eq!(found(ours, Stage::Complete, None).await, [late, from, early]);
+    assert_eq!(found(others, Stage::Complete, None).await, [theirs, early_theirs]);
+    assert_eq!(found(unknown, Stage::Complete, None).await, []);
+    let running = [running];
+    assert_eq!(found(None, Stage::Executing, Some(100)).await, running);
+    assert_eq!(found(ours, Stage::Executing, None).await, running);
+    assert_eq!(found(others, Stage::Executing, None).await, []);
+    assert_eq!(found(None, Stage::Complete, Some(200)).await, []);
 }
 
 #[tokio::test]
-async fn a_slice_comes_in_pages_of_50_newest_first() {
+async fn a_list_comes_in_pages_of_50_newest_first() {
     for (count, expected) in
         [(0, vec![0]), (50, vec![50]), (51, vec![50, 1]), (120, vec![50, 50, 20])]
     {
@@ -188,12 +192,26 @@ async fn a_slice_comes_in_pages_of_50_newest_first() {
             })
             .collect();
         put.sort_unstable_by(|one, other| other.cmp(one));
-        let pages = pages(&world, &slice("Ours", Stage::Complete, None)).await;
+        let pages = pages(&world, &complete()).await;
         assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), expected);
         let put: Vec<_> = put.into_iter().map(|(_, id)| Some(id)).collect();
         assert_eq!(pages.concat(), put);
-        assert_eq!(world.calls(Op::ListSlice), expected.len());
+        assert_eq!(world.calls(Op::ListPage), expected.len());
     }
+}
+
+#[tokio::test]
+async fn a_list_that_was_asked_for_is_told_once() {
+    let world = World::new();
+    for number in 0..120 {
+        put_at(&world, number, i64::from(number), "Ours", "Success");
+    }
+    let late = listing(Some("Ours"), Stage::Complete, Some(100));
+    pages(&world, &complete()).await;
+    pages(&world, &late).await;
+    world.fail_next(Op::ListPage, Fault::Throttled);
+    assert!(world.commands(&late, None).await.is_err());
+    assert_eq!(world.listings(), [complete(), late.clone(), late]);
 }
 
 #[tokio::test]
@@ -201,9 +219,8 @@ async fn a_command_that_ends_changes_its_list() {
     let world = World::new();
     let id = put_at(&world, 1, 0, "Ours", "InProgress");
     let lists = async || {
-        let (executing, complete) =
-            (slice("Ours", Stage::Executing, None), slice("Ours", Stage::Complete, None));
-        (pages(&world, &executing).await.concat(), pages(&world, &complete).await.concat())
+        let executing = listing(None, Stage::Executing, None);
+        (pages(&world, &executing).await.concat(), pages(&world, &complete()).await.concat())
     };
     assert_eq!(lists().await, (vec![Some(id.clone())], vec![]));
     put_at(&world, 1, 0, "Ours", "Cancelling");
@@ -236,7 +253,7 @@ async fn a_spoilt_command_is_one_error_on_its_page() {
     let id = put_at(&world, 1, 1, "Ours", "Success");
     put_at(&world, 2, 2, "Ours", "Success");
     world.spoil(&command_id(2));
-    let listed = pages(&world, &slice("Ours", Stage::Complete, None)).await;
+    let listed = pages(&world, &complete()).await;
     assert_eq!(listed, [[None, Some(id)]]);
     assert!(world.command(&command_id(2)).await.is_err());
 }

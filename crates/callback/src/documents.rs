@@ -1,0 +1,79 @@
+//! The documents whose commands are looked after.
+
+/// Names of documents, as `SendCommand` takes them: plain, or as an ARN.
+///
+/// Run Command keeps the name as it was given (SSM API, `ListCommands`), so a document is known by
+/// its plain name and by its ARN.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Documents {
+    names: Vec<String>,
+    arn_prefix: Option<String>,
+}
+
+impl Documents {
+    /// These documents. `arn_prefix` is what the ARN of an own document begins with, such as
+    /// `arn:aws:ssm:eu-central-1:111122223333:document/`; without it, lists that have to be filtered
+    /// are filtered by name only.
+    pub fn new(names: Vec<String>, arn_prefix: Option<String>) -> Self {
+        Self { names, arn_prefix }
+    }
+
+    /// Whether a command of a document with this name is one of them.
+    pub fn include(&self, document_name: &str) -> bool {
+        let plain = plain_name(document_name);
+        self.names.iter().any(|name| plain_name(name) == plain)
+    }
+
+    /// Every way to name them.
+    pub fn spellings(&self) -> impl Iterator<Item = String> {
+        let of_prefix = |name: &String| {
+            let prefix = self.arn_prefix.as_ref().filter(|_| !name.starts_with("arn:"))?;
+            Some(format!("{prefix}{name}"))
+        };
+        self.names.iter().flat_map(move |name| [Some(name.clone()), of_prefix(name)]).flatten()
+    }
+}
+
+/// The name in `arn:aws:ssm:eu-central-1:111122223333:document/NAME`, or the name itself.
+fn plain_name(name: &str) -> &str {
+    match name.strip_prefix("arn:").and_then(|arn| arn.split_once(":document/")) {
+        Some((_, plain)) => plain,
+        None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFIX: &str = "arn:aws:ssm:eu-central-1:111122223333:document/";
+
+    fn documents() -> Documents {
+        let foreign = "arn:aws:ssm:eu-central-1:444455556666:document/Shared".to_owned();
+        Documents::new(vec!["SfnRunShellScript".to_owned(), foreign], Some(PREFIX.to_owned()))
+    }
+
+    #[test]
+    fn a_document_is_known_by_its_name_and_by_its_arn() {
+        let documents = documents();
+        for name in ["SfnRunShellScript", &format!("{PREFIX}SfnRunShellScript"), "Shared"] {
+            assert!(documents.include(name), "{name}");
+        }
+        for name in ["SfnRunShell", "sfnrunshellscript", "", "AWS-RunShellScript", PREFIX] {
+            assert!(!documents.include(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_filter_needs_every_spelling() {
+        let spellings: Vec<_> = documents().spellings().collect();
+        let expected = [
+            "SfnRunShellScript",
+            "arn:aws:ssm:eu-central-1:111122223333:document/SfnRunShellScript",
+            "arn:aws:ssm:eu-central-1:444455556666:document/Shared",
+        ];
+        assert_eq!(spellings, expected);
+        let names = Documents::new(vec!["One".to_owned()], None);
+        assert_eq!(names.spellings().collect::<Vec<_>>(), ["One"]);
+    }
+}
