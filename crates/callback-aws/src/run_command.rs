@@ -7,7 +7,7 @@ use aws_sdk_ssm::types::{self, CommandFilter, CommandFilterKey};
 use callback::command::{Callback, Plugin};
 use callback::output::Output;
 use callback::ports::{
-    CallError, CallErrorKind, CommandPage, CommandListing, INVOCATIONS_MAX, PageToken, Stage,
+    CallError, CallErrorKind, CommandListing, CommandPage, INVOCATIONS_MAX, PageToken, Stage,
 };
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails};
 use jiff::Timestamp;

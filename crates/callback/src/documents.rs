@@ -18,6 +18,12 @@ impl Documents {
         Self { names, arn_prefix }
     }
 
+    /// The same documents, with this `arn_prefix`.
+    #[must_use]
+    pub fn with_arn_prefix(self, arn_prefix: Option<String>) -> Self {
+        Self { arn_prefix, ..self }
+    }
+
     /// Whether a command of a document with this name is one of them.
     pub fn include(&self, document_name: &str) -> bool {
         let plain = plain_name(document_name);
@@ -75,5 +81,7 @@ mod tests {
         assert_eq!(spellings, expected);
         let names = Documents::new(vec!["One".to_owned()], None);
         assert_eq!(names.spellings().collect::<Vec<_>>(), ["One"]);
+        let names = names.with_arn_prefix(Some(PREFIX.to_owned()));
+        assert_eq!(names, Documents::new(vec!["One".to_owned()], Some(PREFIX.to_owned())));
     }
 }

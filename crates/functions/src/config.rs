@@ -6,7 +6,8 @@
 //! | `AWS_LAMBDA_FUNCTION_NAME` | both | set by Lambda | the metric dimension `FunctionName` |
 //! | `DOCUMENT_NAMES` | `sweep` | none, required | the documents to sweep, as named in `SendCommand`, separated by commas |
 //! | `SWEEP_INTERVAL_SECONDS` | `sweep` | 60 | time between two sweeps, 1 to 3,600; must match the schedule |
-//! | `LOOKBACK_HOURS` | `sweep` | 49 | maximum age of a completed command that is probed, 1 to 720; a script can run for 48 hours, and Run Command keeps commands for 720 |
+//! | `LOOKBACK_HOURS` | `sweep` | 49 | the greatest age at which a new process looks for completed commands, 1 to 720; a script can run for 48 hours, and Run Command keeps commands for 720 |
+//! | `HEARTBEATS_PER_SECOND` | `sweep` | 250 | maximum rate of heartbeats, 1 to 1,000 |
 //!
 //! The SDK reads its own variables, such as `AWS_REGION`, `AWS_ENDPOINT_URL`, and credentials.
 
@@ -14,7 +15,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use callback::Scope;
+use callback::{Documents, Scope};
 use tracing::level_filters::LevelFilter;
 
 /// Settings of the function `relay`.
@@ -33,7 +34,8 @@ pub struct SweepConfig {
     pub log_level: LevelFilter,
     /// `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
-    /// `DOCUMENT_NAMES`, `SWEEP_INTERVAL_SECONDS` and `LOOKBACK_HOURS`.
+    /// `DOCUMENT_NAMES`, `SWEEP_INTERVAL_SECONDS`, `LOOKBACK_HOURS` and `HEARTBEATS_PER_SECOND`.
+    /// The documents are known by name only.
     pub scope: Scope,
 }
 
@@ -85,13 +87,15 @@ impl SweepConfig {
         let mut variables = Variables { lookup, problems: Vec::new() };
         let interval_s = variables.number("SWEEP_INTERVAL_SECONDS", 60, 1..=3_600);
         let lookback_h = variables.number("LOOKBACK_HOURS", 49, 1..=720);
+        let heartbeats_per_second = variables.number("HEARTBEATS_PER_SECOND", 250, 1..=1_000);
         let config = Self {
             log_level: variables.log_level(),
             function_name: variables.function_name(),
             scope: Scope {
-                document_names: variables.document_names(),
-                interval: Duration::from_secs(interval_s),
-                lookback: Duration::from_hours(lookback_h),
+                documents: Documents::new(variables.document_names(), None),
+                interval: Duration::from_secs(interval_s.into()),
+                lookback: Duration::from_hours(lookback_h.into()),
+                heartbeats_per_second,
             },
         };
         variables.finish(config)
@@ -146,7 +150,7 @@ impl<L: Fn(&str) -> Option<String>> Variables<L> {
         names
     }
 
-    fn number(&mut self, name: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
+    fn number(&mut self, name: &str, default: u32, range: RangeInclusive<u32>) -> u32 {
         let Some(text) = (self.lookup)(name) else { return default };
         match text.trim().parse() {
             Ok(number) if range.contains(&number) => number,
@@ -217,9 +221,11 @@ mod tests {
             ("DOCUMENT_NAMES", "SfnRunShellScript, Mine,,"),
         ]);
         let scope = config.unwrap().scope;
-        assert_eq!(scope.document_names, ["SfnRunShellScript", "Mine"]);
+        let names = ["SfnRunShellScript", "Mine"].map(str::to_owned);
+        assert_eq!(scope.documents, Documents::new(names.to_vec(), None));
         assert_eq!(scope.interval, Duration::from_mins(1));
         assert_eq!(scope.lookback, Duration::from_hours(49));
+        assert_eq!(scope.heartbeats_per_second, 250);
     }
 
     #[test]
@@ -228,6 +234,7 @@ mod tests {
             ("DOCUMENT_NAMES", " , "),
             ("SWEEP_INTERVAL_SECONDS", "0"),
             ("LOOKBACK_HOURS", "two"),
+            ("HEARTBEATS_PER_SECOND", "1001"),
             ("LOG_LEVEL", ""),
         ]);
         insta::assert_snapshot!(error.unwrap_err().to_string().replace(". ", "\n"));

@@ -34,7 +34,8 @@ pub struct RelayMetrics<'a> {
     pub request_id: &'a str,
 }
 
-/// What one invocation of `sweep` found and did.
+/// What one invocation of `sweep` found and did. Only counts that are not zero are metrics, because
+/// a metric is billed for each hour in which it has data.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SweepMetrics<'a> {
@@ -53,18 +54,25 @@ pub struct SweepMetrics<'a> {
 type Count = (&'static str, fn(&SweepReport) -> u64);
 
 /// The counts of a sweep that are metrics. `Truncated` is 1 if the sweep stopped early.
-const SWEEP_COUNTS: [Count; 7] = [
+const SWEEP_COUNTS: [Count; 8] = [
     ("Executing", |report| report.executing),
     ("Heartbeats", |report| report.heartbeats),
     ("Recovered", |report| report.recovered),
     ("Cancelled", |report| report.cancelled),
     ("Rejected", |report| report.rejected),
+    ("Refused", |report| report.refused),
     ("Failed", |report| report.failed),
     ("Truncated", |report| u64::from(report.truncated)),
 ];
 
 fn serialize_counts<S: Serializer>(report: &SweepReport, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(SWEEP_COUNTS.map(|(name, value)| (name, value(report))))
+    serializer.collect_map(counts(report))
+}
+
+/// The counts that are not zero, by name.
+fn counts(report: &SweepReport) -> impl Iterator<Item = (&'static str, u64)> {
+    let counts = SWEEP_COUNTS.into_iter().map(|(name, value)| (name, value(report)));
+    counts.filter(|(_, count)| *count > 0)
 }
 
 #[derive(Serialize)]
@@ -130,17 +138,20 @@ impl RelayMetrics<'_> {
 }
 
 impl SweepMetrics<'_> {
-    /// Writes the record as one line to `to`.
+    /// Writes the record as one line to `to`, unless all counts are zero.
     ///
     /// # Errors
     ///
     /// If writing to `to` fails.
     pub fn emit(&self, to: &mut impl Write, now: Timestamp) -> io::Result<()> {
+        if counts(self.report).next().is_none() {
+            return Ok(());
+        }
         to.write_all(&self.line(now)?)
     }
 
     fn line(&self, now: Timestamp) -> io::Result<Vec<u8>> {
-        let counts = SWEEP_COUNTS.into_iter().map(|(name, _)| Definition::count(name));
+        let counts = counts(self.report).map(|(name, _)| Definition::count(name));
         let metrics: Vec<_> = counts.chain([Definition::milliseconds("SweepDuration")]).collect();
         line(self, &[&["FunctionName"]], &metrics, now)
     }
@@ -187,24 +198,37 @@ mod tests {
         insta::assert_snapshot!(str::from_utf8(&line).unwrap());
     }
 
-    #[test]
-    fn a_record_of_a_sweep_defines_every_metric_that_it_holds() {
-        let values = SweepMetrics {
+    fn of_sweep(report: &SweepReport) -> String {
+        let metrics = SweepMetrics {
             function_name: "stack-sweep",
-            report: &SweepReport {
-                executing: 8,
-                heartbeats: 7,
-                recovered: 6,
-                cancelled: 5,
-                rejected: 4,
-                failed: 3,
-                slices_left: 9,
-                truncated: true,
-            },
+            report,
             sweep_duration: 2,
             request_id: "request",
         };
-        let line = values.line(Timestamp::UNIX_EPOCH).unwrap();
-        insta::assert_snapshot!(str::from_utf8(&line).unwrap());
+        let mut to = Vec::new();
+        metrics.emit(&mut to, Timestamp::UNIX_EPOCH).unwrap();
+        String::from_utf8(to).unwrap()
+    }
+
+    #[test]
+    fn a_record_of_a_sweep_defines_every_metric_that_it_holds() {
+        insta::assert_snapshot!(of_sweep(&SweepReport {
+            executing: 8,
+            heartbeats: 7,
+            recovered: 6,
+            cancelled: 5,
+            rejected: 4,
+            refused: 9,
+            failed: 3,
+            truncated: true,
+            blind: None,
+        }));
+    }
+
+    #[test]
+    fn what_is_zero_is_no_metric() {
+        let report = SweepReport { recovered: 6, ..SweepReport::default() };
+        insta::assert_snapshot!(of_sweep(&report));
+        assert_eq!(of_sweep(&SweepReport::default()), "");
     }
 }

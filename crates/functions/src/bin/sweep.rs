@@ -3,6 +3,7 @@
 use std::io::stdout;
 
 use callback_aws::Clients;
+use functions::sweep::InvocationContext;
 use functions::{Sweep, SweepConfig, serve, telemetry};
 use jiff::Timestamp;
 use lambda_runtime::Error;
@@ -15,9 +16,13 @@ async fn main() -> Result<(), Error> {
     clients.warm_up().await;
     let sweep = Sweep::new(clients.ssm, clients.step_functions, config.scope, config.function_name);
     serve(async |event| {
-        let deadline = Timestamp::try_from(event.context.deadline()).unwrap_or(Timestamp::MAX);
-        let request_id = &event.context.request_id;
-        sweep.handle(event.payload.get(), request_id, deadline, &mut stdout()).await
+        let context = InvocationContext {
+            request_id: &event.context.request_id,
+            function_arn: &event.context.invoked_function_arn,
+            now: Timestamp::now(),
+            deadline: Timestamp::try_from(event.context.deadline()).unwrap_or(Timestamp::MAX),
+        };
+        sweep.handle(event.payload.get(), context, &mut stdout()).await
     })
     .await
 }

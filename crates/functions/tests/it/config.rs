@@ -7,12 +7,13 @@ use functions::{RelayConfig, SweepConfig};
 use tracing::level_filters::LevelFilter;
 
 /// All variables.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "LOG_LEVEL",
     "AWS_LAMBDA_FUNCTION_NAME",
     "DOCUMENT_NAMES",
     "SWEEP_INTERVAL_SECONDS",
     "LOOKBACK_HOURS",
+    "HEARTBEATS_PER_SECOND",
 ];
 /// Those that have no default.
 const NEEDED: [(&str, &str); 2] =
@@ -105,6 +106,16 @@ fn a_lookback_is_1_to_720_hours() {
 }
 
 #[test]
+fn heartbeats_are_1_to_1000_per_second() {
+    let name = "HEARTBEATS_PER_SECOND";
+    check_bad(name, &["", "0", "1001", "-1", "0.5", "many", "4294967546"].map(Some));
+    for (text, heartbeats) in [("1", 1), ("1000", 1_000)] {
+        let scope = sweep(&[(name, Some(text))]).unwrap().scope;
+        assert_eq!(scope.heartbeats_per_second, heartbeats);
+    }
+}
+
+#[test]
 fn all_bad_variables_are_named_in_one_error() {
     let bad = [
         ("LOG_LEVEL", Some("loud")),
@@ -112,6 +123,7 @@ fn all_bad_variables_are_named_in_one_error() {
         ("DOCUMENT_NAMES", Some(",,")),
         ("SWEEP_INTERVAL_SECONDS", Some("0")),
         ("LOOKBACK_HOURS", Some("two")),
+        ("HEARTBEATS_PER_SECOND", Some("no")),
     ];
     assert_names(&sweep(&bad).unwrap_err(), &bad);
     assert_names(&RelayConfig::from_lookup(lookup(&bad)).unwrap_err(), &bad[..2]);

@@ -1,7 +1,7 @@
 //! A [`World`] that a function uses and its test goes on looking at.
 
 use callback::output::Output;
-use callback::ports::{AnswerReceipt, CallError, CommandPage, CommandSlice, PageToken, Pulse};
+use callback::ports::{AnswerReceipt, CallError, CommandListing, CommandPage, PageToken, Pulse};
 use callback::testing::world::World;
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, TaskToken, Tasks};
 
@@ -28,10 +28,10 @@ impl RunCommand for LentWorld<'_> {
 
     async fn commands(
         &self,
-        slice: &CommandSlice,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
-        self.0.commands(slice, page).await
+        self.0.commands(listing, page).await
     }
 
     async fn cancel(&self, id: &CommandId) -> Result<(), CallError> {

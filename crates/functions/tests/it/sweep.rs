@@ -1,17 +1,19 @@
 //! What an invocation of the sweep gives back, logs and counts, whatever it finds.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use callback::testing::sample::{command, command_id, invocation};
 use callback::testing::world::{Answer, Fault, Op, World};
-use callback::{Command, CommandId, Scope, SweepReport};
+use callback::{Command, CommandId, Documents, Scope, SweepReport};
 use functions::Sweep;
+use functions::sweep::InvocationContext;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::invoked::{FUNCTION_NAME, Invoked, REQUEST_ID, TOKEN, invoked};
+use crate::invoked::{FUNCTION_ARN, FUNCTION_NAME, Invoked, REQUEST_ID, TOKEN, invoked};
 use crate::lent_world::LentWorld;
 use crate::log_line::LogLine;
 
@@ -20,39 +22,80 @@ pub(crate) const FUNCTION: &str = "functions::sweep";
 const SWEEP: &str = "callback::sweep";
 
 const DOCUMENT: &str = "SfnRunShellScript";
-/// Slices of one document: 12 probe ages, and 13 ranges of age for executing commands.
-const SLICES: u64 = 25;
-/// The time that the schedule tells, long ago.
-const SCHEDULED_AT_S: i64 = 1_735_689_600;
+/// The lists of a sweep in a quiet account, and of the first one of a process.
+const LISTS: usize = 2;
+const FIRST_LISTS: usize = 3;
 /// The time that an invocation has.
 const TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
-/// An age at which a completed command is probed, and one at which it is not.
-const PROBED: SignedDuration = SignedDuration::from_secs(150);
-const NOT_PROBED: SignedDuration = SignedDuration::from_mins(11);
-const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
 /// Longer ago than an event's time and the clock of the process differ.
-const A_WHILE_AGO: SignedDuration = SignedDuration::from_secs(10);
+const A_WHILE: Duration = Duration::from_secs(10);
 
-type SweepOf<'a> = Sweep<LentWorld<'a>, LentWorld<'a>>;
+/// When the tests began.
+static BEGAN: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
 
-fn sweep_of<'a>(world: &'a World, document_names: &[&str]) -> SweepOf<'a> {
-    let scope = Scope {
-        document_names: document_names.iter().map(|&name| name.to_owned()).collect(),
-        interval: Duration::from_mins(1),
-        lookback: Duration::from_hours(49),
-    };
-    Sweep::new(LentWorld(world), LentWorld(world), scope, FUNCTION_NAME.to_owned())
+/// A process of the function. Its clock goes with that of the test.
+struct Process<'a> {
+    sweep: Sweep<LentWorld<'a>, LentWorld<'a>>,
+    since: Instant,
+    /// The time that an invocation has; `None`: for ever.
+    timeout: Option<SignedDuration>,
 }
 
-fn sweep_in(world: &World) -> SweepOf<'_> {
-    sweep_of(world, &[DOCUMENT])
+impl<'a> Process<'a> {
+    fn in_world(world: &'a World) -> Self {
+        Self::of(world, &[DOCUMENT])
+    }
+
+    fn of(world: &'a World, document_names: &[&str]) -> Self {
+        let names = document_names.iter().map(|&name| name.to_owned()).collect();
+        let scope = Scope {
+            documents: Documents::new(names, None),
+            interval: MINUTE,
+            lookback: Duration::from_hours(49),
+            heartbeats_per_second: 1_000,
+        };
+        let (run_command, tasks) = (LentWorld(world), LentWorld(world));
+        let sweep = Sweep::new(run_command, tasks, scope, FUNCTION_NAME.to_owned());
+        Self { sweep, since: Instant::now(), timeout: Some(TIMEOUT) }
+    }
+
+    fn now(&self) -> Timestamp {
+        *BEGAN + self.since.elapsed()
+    }
+
+    fn context(&self) -> InvocationContext<'static> {
+        let now = self.now();
+        InvocationContext {
+            request_id: REQUEST_ID,
+            function_arn: FUNCTION_ARN,
+            now,
+            deadline: self.timeout.map_or(Timestamp::MAX, |timeout| now + timeout),
+        }
+    }
+
+    async fn invoke(&self, event: &Value) -> Invoked {
+        self.invoke_text(&event.to_string()).await
+    }
+
+    async fn invoke_text(&self, event_json: &str) -> Invoked {
+        let context = self.context();
+        invoked(async |metrics| self.sweep.handle(event_json, context, metrics).await).await
+    }
+
+    /// A sweep by schedule.
+    async fn sweep(&self) -> Invoked {
+        self.invoke(&scheduled(self.now())).await
+    }
+
+    /// A sweep for an execution that has just ended.
+    async fn sweep_for_execution(&self) -> Invoked {
+        self.invoke(&execution_ended(self.now())).await
+    }
 }
 
 // Events.
-
-fn scheduled_at() -> Timestamp {
-    Timestamp::from_second(SCHEDULED_AT_S).unwrap()
-}
 
 fn scheduled(at: Timestamp) -> Value {
     json!({
@@ -68,29 +111,29 @@ fn execution_ended(at: Timestamp) -> Value {
     })
 }
 
-async fn invoke(sweep: &SweepOf<'_>, event: &Value) -> Invoked {
-    invoke_until(sweep, event, Timestamp::now() + TIMEOUT).await
-}
-
-async fn invoke_until(sweep: &SweepOf<'_>, event: &Value, deadline: Timestamp) -> Invoked {
-    invoke_text(sweep, &event.to_string(), deadline).await
-}
-
-async fn invoke_text(sweep: &SweepOf<'_>, event_json: &str, deadline: Timestamp) -> Invoked {
-    invoked(async |metrics| sweep.handle(event_json, REQUEST_ID, deadline, metrics).await).await
-}
-
 /// The event comes in, as the first of a process.
 pub(crate) async fn swept_by(world: &World, event_json: &str) -> Invoked {
-    invoke_text(&sweep_in(world), event_json, Timestamp::now() + TIMEOUT).await
+    Process::in_world(world).invoke_text(event_json).await
 }
 
 /// The first sweep of a process, by schedule.
 async fn swept(world: &World) -> Invoked {
-    swept_by(world, &scheduled(scheduled_at()).to_string()).await
+    Process::in_world(world).sweep().await
+}
+
+/// The first two sweeps of a process, by schedule.
+async fn swept_twice(world: &World) -> [Invoked; 2] {
+    let process = Process::in_world(world);
+    let first = process.sweep().await;
+    sleep(MINUTE).await;
+    [first, process.sweep().await]
 }
 
 // Commands.
+
+fn a_minute_ago() -> Timestamp {
+    *BEGAN - MINUTE
+}
 
 fn token(number: u32) -> String {
     format!("{TOKEN}{number}")
@@ -118,19 +161,19 @@ fn put_with(
 /// A command that executes, and whose task waits.
 fn put_executing(world: &World, number: u32) -> CommandId {
     world.open_task(&token(number));
-    put(world, number, "InProgress", scheduled_at() - MINUTE)
+    put(world, number, "InProgress", a_minute_ago())
 }
 
 /// A command that executes, and whose task is closed.
 fn put_abandoned(world: &World, number: u32) -> CommandId {
     world.close_task(&token(number));
-    put(world, number, "InProgress", scheduled_at() - MINUTE)
+    put(world, number, "InProgress", a_minute_ago())
 }
 
-/// A command that has ended, and whose task still waits, at an age at which it is probed.
+/// A command that has ended, and whose task still waits.
 fn put_lost(world: &World, number: u32, details: &str) -> CommandId {
     world.open_task(&token(number));
-    put(world, number, details, scheduled_at() - PROBED)
+    put(world, number, details, a_minute_ago())
 }
 
 // What is expected.
@@ -142,44 +185,55 @@ fn nothing() -> SweepReport {
 
 /// The sweep reports this, and tells so in all three places.
 #[track_caller]
-fn assert_swept(invoked: &Invoked, level: &str, report: SweepReport) {
+fn assert_swept(invoked: &Invoked, level: &str, report: &SweepReport) {
     let SweepReport {
         executing,
         heartbeats,
         recovered,
         cancelled,
         rejected,
+        refused,
         failed,
-        slices_left,
         truncated,
+        blind,
     } = report;
-    assert_eq!(
-        invoked.returned,
-        json!({
-            "Executing": executing, "Recovered": recovered, "Cancelled": cancelled,
-            "Truncated": truncated,
-        }),
-        "{invoked:?}"
-    );
-    assert!(!invoked.has_failed);
-
-    let line = invoked.line_of(FUNCTION);
-    assert_eq!(line.level, level, "{line:?}");
-    let record = invoked.record();
-    for (field, metric, count) in [
+    let counts = [
         ("executing", "Executing", executing),
         ("heartbeats", "Heartbeats", heartbeats),
         ("recovered", "Recovered", recovered),
         ("cancelled", "Cancelled", cancelled),
         ("rejected", "Rejected", rejected),
+        ("refused", "Refused", refused),
         ("failed", "Failed", failed),
-    ] {
-        assert!(line.says(field, count), "{field}: {line:?}");
-        assert_eq!(record[metric], count, "{metric}");
+    ];
+    assert_eq!(invoked.has_failed, blind.is_some(), "{invoked:?}");
+    if blind.is_none() {
+        let counts = counts.map(|(_, name, count)| (name.to_owned(), json!(count)));
+        let truncated = ("Truncated".to_owned(), json!(truncated));
+        let response = Value::from_iter(counts.into_iter().chain([truncated]));
+        assert_eq!(invoked.returned, response, "{invoked:?}");
     }
-    assert!(line.says("slices_left", slices_left), "{line:?}");
+
+    let line = invoked.line_of(FUNCTION);
+    assert_eq!(line.level, level, "{line:?}");
+    for (field, _, count) in counts {
+        assert!(line.says(field, count), "{field}: {line:?}");
+    }
     assert!(line.says("truncated", truncated), "{line:?}");
-    assert_eq!(record["Truncated"], u64::from(truncated));
+    assert_eq!(line.field("error"), blind.as_ref().map(ToString::to_string));
+
+    if *report == nothing() {
+        assert_eq!(invoked.metrics, [] as [Value; 0]);
+        return;
+    }
+    let record = invoked.record();
+    let truncated = u64::from(*truncated);
+    for (name, count) in
+        counts.map(|(_, name, count)| (name, count)).into_iter().chain([("Truncated", &truncated)])
+    {
+        let expected = if *count == 0 { None } else { Some(json!(count)) };
+        assert_eq!(record.get(name), expected.as_ref(), "{name}");
+    }
     assert!(line.says("duration_ms", &record["SweepDuration"]), "{line:?}");
     assert_eq!(record["FunctionName"], FUNCTION_NAME);
     assert_eq!(record["RequestId"], REQUEST_ID);
@@ -208,12 +262,14 @@ fn assert_tells_call(line: &LogLine, op: Op, code: &str) {
 // What a sweep finds.
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_that_finds_nothing_is_no_warning() {
+async fn a_sweep_that_finds_nothing_tells_nothing() {
     let world = World::new();
-    let invoked = swept(&world).await;
-    assert_swept(&invoked, "INFO", nothing());
-    assert_eq!(invoked.log.len(), 1, "{invoked:?}");
-    assert_eq!(world.calls(Op::ListSlice), 25);
+    let [first, second] = swept_twice(&world).await;
+    for invoked in [first, second] {
+        assert_swept(&invoked, "DEBUG", &nothing());
+        assert_eq!(invoked.log.len(), 1, "{invoked:?}");
+    }
+    assert_eq!(world.calls(Op::ListPage), FIRST_LISTS + LISTS);
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,7 +280,7 @@ async fn tasks_that_wait_get_a_heartbeat_each() {
     }
     let report = SweepReport { executing: 60, heartbeats: 60, ..nothing() };
     let invoked = swept(&world).await;
-    assert_swept(&invoked, "INFO", report);
+    assert_swept(&invoked, "INFO", &report);
     assert_eq!(invoked.log.len(), 1, "{invoked:?}");
 }
 
@@ -233,9 +289,10 @@ async fn a_lost_event_is_a_warning_that_names_command_and_outcome() {
     for (details, outcome) in [("Success", "Succeeded"), ("Failed", "Failed")] {
         let world = World::new();
         let id = put_lost(&world, 1, details);
-        let invoked = swept(&world).await;
-        assert_swept(&invoked, "WARN", SweepReport { heartbeats: 1, recovered: 1, ..nothing() });
-        let line = the_line_about(&invoked, "WARN", &id);
+        let [first, second] = swept_twice(&world).await;
+        assert_swept(&first, "INFO", &SweepReport { heartbeats: 1, ..nothing() });
+        assert_swept(&second, "WARN", &SweepReport { recovered: 1, ..nothing() });
+        let line = the_line_about(&second, "WARN", &id);
         assert!(line.says("outcome", outcome), "{line:?}");
         let [(answered, answer)] = &world.answers()[..] else { panic!("expected one answer") };
         assert_eq!(*answered, token(1));
@@ -247,9 +304,10 @@ async fn a_lost_event_is_a_warning_that_names_command_and_outcome() {
 async fn a_command_that_was_answered_is_left_alone() {
     let world = World::new();
     world.close_task(&token(1));
-    put(&world, 1, "Success", scheduled_at() - PROBED);
-    let invoked = swept(&world).await;
-    assert_swept(&invoked, "INFO", nothing());
+    put(&world, 1, "Success", a_minute_ago());
+    for invoked in swept_twice(&world).await {
+        assert_swept(&invoked, "DEBUG", &nothing());
+    }
     assert_eq!(world.calls(Op::ListCommands), 0);
 }
 
@@ -258,7 +316,7 @@ async fn an_abandoned_command_is_cancelled_without_a_warning() {
     let world = World::new();
     let id = put_abandoned(&world, 1);
     let invoked = swept(&world).await;
-    assert_swept(&invoked, "INFO", SweepReport { executing: 1, cancelled: 1, ..nothing() });
+    assert_swept(&invoked, "INFO", &SweepReport { executing: 1, cancelled: 1, ..nothing() });
     the_line_about(&invoked, "INFO", &id);
     assert_eq!(world.cancelled(), [id]);
 }
@@ -268,17 +326,17 @@ async fn an_abandoned_command_that_shall_go_on_goes_on() {
     let world = World::new();
     world.close_task(&token(1));
     let parameters = [("taskToken", &*token(1)), ("onAbandon", "Continue")];
-    put_with(&world, 1, "InProgress", scheduled_at() - MINUTE, &parameters);
-    assert_swept(&swept(&world).await, "INFO", SweepReport { executing: 1, ..nothing() });
+    put_with(&world, 1, "InProgress", a_minute_ago(), &parameters);
+    assert_swept(&swept(&world).await, "INFO", &SweepReport { executing: 1, ..nothing() });
     assert_eq!(world.cancelled(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_step_functions_rejects_is_a_warning_and_cancels_nothing() {
     let world = World::new();
-    let id = put(&world, 1, "InProgress", scheduled_at() - MINUTE);
+    let id = put(&world, 1, "InProgress", a_minute_ago());
     let invoked = swept(&world).await;
-    assert_swept(&invoked, "WARN", SweepReport { executing: 1, rejected: 1, ..nothing() });
+    assert_swept(&invoked, "WARN", &SweepReport { executing: 1, rejected: 1, ..nothing() });
     the_line_about(&invoked, "WARN", &id);
     assert_eq!(world.cancelled(), []);
 }
@@ -287,10 +345,9 @@ async fn a_token_that_step_functions_rejects_is_a_warning_and_cancels_nothing() 
 async fn a_text_that_cannot_be_a_token_is_a_warning_and_is_not_sent() {
     let world = World::new();
     let text = TOKEN.repeat(100);
-    let requested_at = scheduled_at() - MINUTE;
-    let id = put_with(&world, 1, "InProgress", requested_at, &[("taskToken", &text)]);
+    let id = put_with(&world, 1, "InProgress", a_minute_ago(), &[("taskToken", &text)]);
     let invoked = swept(&world).await;
-    assert_swept(&invoked, "WARN", SweepReport { rejected: 1, ..nothing() });
+    assert_swept(&invoked, "WARN", &SweepReport { rejected: 1, ..nothing() });
     the_line_about(&invoked, "WARN", &id);
     assert_eq!(world.calls(Op::SendTaskHeartbeat), 0);
 }
@@ -298,23 +355,46 @@ async fn a_text_that_cannot_be_a_token_is_a_warning_and_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_command_without_a_token_is_not_counted() {
     let world = World::new();
-    put_with(&world, 1, "InProgress", scheduled_at() - MINUTE, &[]);
-    assert_swept(&swept(&world).await, "INFO", nothing());
+    put_with(&world, 1, "InProgress", a_minute_ago(), &[]);
+    assert_swept(&swept(&world).await, "DEBUG", &nothing());
+}
+
+/// A command of this document that executes, and whose task waits.
+fn put_of_document(world: &World, number: u32, document: &str) {
+    world.open_task(&token(number));
+    let nodes = vec![invocation(1, "InProgress", "", "")];
+    let parameters = [("taskToken", &*token(number))];
+    let command = command(&command_id(number), &parameters, "InProgress", &nodes);
+    world.put_command(Command { document_name: document.to_owned(), ..command }, nodes);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_commands_of_all_documents_of_the_scope_are_counted_and_no_others() {
     let world = World::new();
-    for (number, document) in [(1, DOCUMENT), (2, "Mine"), (3, "Theirs")] {
-        world.open_task(&token(number));
-        let nodes = vec![invocation(1, "InProgress", "", "")];
-        let parameters = [("taskToken", &*token(number))];
-        let command = command(&command_id(number), &parameters, "InProgress", &nodes);
-        world.put_command(Command { document_name: document.to_owned(), ..command }, nodes);
+    for (number, document) in (1..).zip([DOCUMENT, "Mine", "Theirs"]) {
+        put_of_document(&world, number, document);
     }
-    let sweep = sweep_of(&world, &[DOCUMENT, "Mine"]);
-    let invoked = invoke(&sweep, &scheduled(scheduled_at())).await;
-    assert_swept(&invoked, "INFO", SweepReport { executing: 2, heartbeats: 2, ..nothing() });
+    let invoked = Process::of(&world, &[DOCUMENT, "Mine"]).sweep().await;
+    assert_swept(&invoked, "INFO", &SweepReport { executing: 2, heartbeats: 2, ..nothing() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_documents_are_known_by_their_arns_in_the_account_of_the_function() {
+    const PREFIX: &str = "arn:aws:ssm:eu-central-1:111122223333:document/";
+    let world = World::new();
+    put_of_document(&world, 1, &format!("{PREFIX}{DOCUMENT}"));
+    // So many of others that lists are filtered by name.
+    for number in 1_000..1_200 {
+        put_of_document(&world, number, "Theirs");
+    }
+    let process = Process::in_world(&world);
+    let report = SweepReport { executing: 1, heartbeats: 1, ..nothing() };
+    for invoked in [process.sweep().await, process.sweep_for_execution().await] {
+        assert_swept(&invoked, "INFO", &report);
+    }
+    let names = world.listings().into_iter().filter_map(|listing| listing.document_name);
+    let arns = names.filter(|name| *name == format!("{PREFIX}{DOCUMENT}")).count();
+    assert_eq!(arns, 2, "one for each sweep");
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,38 +404,45 @@ async fn everything_at_once_is_counted_once_each() {
     put_lost(&world, 2, "Success");
     put_lost(&world, 3, "Failed");
     put_abandoned(&world, 4);
-    put(&world, 5, "InProgress", scheduled_at() - MINUTE);
+    put(&world, 5, "InProgress", a_minute_ago());
     let spoilt = put_executing(&world, 6);
     world.spoil(&spoilt);
+    let [first, second] = swept_twice(&world).await;
     let report = SweepReport {
         executing: 3,
         heartbeats: 3,
-        recovered: 2,
         cancelled: 1,
         rejected: 1,
         failed: 1,
-        slices_left: 0,
-        truncated: false,
+        ..nothing()
     };
-    let invoked = swept(&world).await;
-    assert_swept(&invoked, "WARN", report);
-    let mut levels: Vec<_> = invoked.log.iter().map(|line| line.level.as_str()).collect();
-    levels.sort_unstable();
-    assert_eq!(levels, ["INFO", "WARN", "WARN", "WARN", "WARN", "WARN"]);
+    assert_swept(&first, "WARN", &report);
+    let report = SweepReport { executing: 2, heartbeats: 1, recovered: 2, failed: 1, ..nothing() };
+    assert_swept(&second, "WARN", &report);
+    for (invoked, expected) in
+        [(first, ["INFO", "WARN", "WARN", "WARN"]), (second, ["WARN", "WARN", "WARN", "WARN"])]
+    {
+        let mut levels: Vec<_> = invoked.log.iter().map(|line| line.level.as_str()).collect();
+        levels.sort_unstable();
+        assert_eq!(levels, expected);
+    }
 }
 
 // What fails.
 
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_that_fails_is_counted_and_cancels_nothing() {
-    for (fault, code) in
-        [(Fault::Throttled, "ThrottlingException"), (Fault::Denied, "AccessDeniedException")]
-    {
+async fn a_heartbeat_that_fails_or_is_refused_is_counted_and_cancels_nothing() {
+    let failed = SweepReport { executing: 1, failed: 1, ..nothing() };
+    let refused = SweepReport { executing: 1, refused: 1, ..nothing() };
+    for (fault, code, report) in [
+        (Fault::Throttled, "ThrottlingException", failed),
+        (Fault::Denied, "AccessDeniedException", refused),
+    ] {
         let world = World::new();
         let id = put_abandoned(&world, 1);
         world.fail_next(Op::SendTaskHeartbeat, fault);
         let invoked = swept(&world).await;
-        assert_swept(&invoked, "WARN", SweepReport { executing: 1, failed: 1, ..nothing() });
+        assert_swept(&invoked, "WARN", &report);
         let line = the_line_about(&invoked, "WARN", &id);
         assert_tells_call(line, Op::SendTaskHeartbeat, code);
         assert_eq!(world.cancelled(), []);
@@ -368,7 +455,7 @@ async fn a_cancel_that_fails_is_counted_as_failed_only() {
     let id = put_abandoned(&world, 1);
     world.fail_next(Op::CancelCommand, Fault::Denied);
     let invoked = swept(&world).await;
-    assert_swept(&invoked, "WARN", SweepReport { executing: 1, failed: 1, ..nothing() });
+    assert_swept(&invoked, "WARN", &SweepReport { executing: 1, failed: 1, ..nothing() });
     let line = the_line_about(&invoked, "WARN", &id);
     assert_tells_call(line, Op::CancelCommand, "AccessDeniedException");
 }
@@ -379,9 +466,9 @@ async fn a_lost_event_that_cannot_be_settled_is_counted_as_failed_only() {
         let world = World::new();
         let id = put_lost(&world, 1, "Success");
         world.fail_next(op, Fault::Throttled);
-        let invoked = swept(&world).await;
-        assert_swept(&invoked, "WARN", SweepReport { heartbeats: 1, failed: 1, ..nothing() });
-        let line = the_line_about(&invoked, "WARN", &id);
+        let [_, second] = swept_twice(&world).await;
+        assert_swept(&second, "WARN", &SweepReport { failed: 1, ..nothing() });
+        let line = the_line_about(&second, "WARN", &id);
         assert_tells_call(line, op, "ThrottlingException");
         assert_eq!(world.answers(), []);
     }
@@ -393,47 +480,69 @@ async fn a_command_that_cannot_be_read_is_counted() {
     let id = put_executing(&world, 1);
     world.spoil(&id);
     let invoked = swept(&world).await;
-    assert_swept(&invoked, "WARN", SweepReport { failed: 1, ..nothing() });
+    assert_swept(&invoked, "WARN", &SweepReport { failed: 1, ..nothing() });
     let line = invoked.line_of(SWEEP);
     assert_eq!(line.level, "WARN");
-    assert_tells_call(line, Op::ListSlice, "command without a status");
+    assert_tells_call(line, Op::ListPage, "command without a status");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_refused_is_a_warning_that_names_its_document() {
-    let world = World::new();
-    world.fail_next(Op::ListSlice, Fault::Denied);
-    let invoked = swept(&world).await;
-    assert_swept(&invoked, "WARN", SweepReport { failed: 1, slices_left: 1, ..nothing() });
-    let line = invoked.line_of(SWEEP);
-    assert_eq!(line.level, "WARN");
-    assert!(line.says("document_name", DOCUMENT), "{line:?}");
-    assert_tells_call(line, Op::ListSlice, "AccessDeniedException");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_sweep_whose_lists_are_all_refused_is_no_failed_invocation() {
-    let world = World::new();
-    put_executing(&world, 1);
-    for _ in 0..SLICES {
-        world.fail_next(Op::ListSlice, Fault::Denied);
+async fn a_sweep_that_cannot_list_what_executes_is_a_failed_invocation() {
+    for (fault, code) in [
+        (Fault::Throttled, "ThrottlingException"),
+        (Fault::Denied, "AccessDeniedException"),
+        (Fault::TimedOut, "timed out"),
+    ] {
+        for is_for_execution in [true, false] {
+            let world = World::new();
+            put_abandoned(&world, 1);
+            let process = Process::in_world(&world);
+            world.fail_next(Op::ListPage, fault);
+            let invoked = if is_for_execution {
+                process.sweep_for_execution().await
+            } else {
+                process.sweep().await
+            };
+            let (error_type, message) = invoked.error();
+            assert_eq!(error_type, "ListCommandsFailed");
+            let expected =
+                format!("listing executing commands: {} failed: {code}", Op::ListPage.name());
+            assert_eq!(message, expected);
+            let line = invoked.line_of(FUNCTION);
+            assert_eq!(line.level, "ERROR");
+            let error = format!("{} failed: {code}", Op::ListPage.name());
+            assert_eq!(line.field("error").as_deref(), Some(&*error));
+            assert_eq!(invoked.record()["Failed"], 1);
+            assert_eq!(world.cancelled(), []);
+        }
     }
-    let invoked = swept(&world).await;
-    let report = SweepReport { failed: SLICES, slices_left: SLICES, ..nothing() };
-    assert_swept(&invoked, "WARN", report);
-    assert_eq!(invoked.log.len(), 26, "{invoked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_completed_commands_that_fails_is_counted_and_no_failed_invocation() {
+    let world = World::new();
+    world.slow(Op::ListPage, SECOND);
+    let process = Process::in_world(&world);
+    let failing = async {
+        sleep(SECOND * 3 / 2).await;
+        world.fail_next(Op::ListPage, Fault::Denied);
+    };
+    let (invoked, ()) = tokio::join!(process.sweep(), failing);
+    assert_swept(&invoked, "WARN", &SweepReport { failed: 1, ..nothing() });
+    let line = invoked.line_of(SWEEP);
+    assert_eq!(line.level, "WARN");
+    assert_tells_call(line, Op::ListPage, "AccessDeniedException");
 }
 
 #[tokio::test(start_paused = true)]
 async fn metrics_that_cannot_be_written_are_logged_and_fail_nothing() {
     let world = World::new();
     let id = put_abandoned(&world, 1);
-    let sweep = sweep_in(&world);
-    let event = scheduled(scheduled_at()).to_string();
-    let deadline = Timestamp::now() + TIMEOUT;
+    let process = Process::in_world(&world);
+    let event = scheduled(process.now()).to_string();
     let mut full: &mut [u8] = &mut [];
-    let invoked =
-        invoked(async |_| sweep.handle(&event, REQUEST_ID, deadline, &mut full).await).await;
+    let context = process.context();
+    let invoked = invoked(async |_| process.sweep.handle(&event, context, &mut full).await).await;
     assert_eq!(invoked.returned["Cancelled"], 1);
     assert_eq!(invoked.log.last().expect("lines").level, "ERROR");
     assert_eq!(world.cancelled(), [id]);
@@ -443,29 +552,32 @@ async fn metrics_that_cannot_be_written_are_logged_and_fail_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_ends_three_seconds_before_its_invocation_would() {
-    let world = World::new();
-    world.slow(Op::ListSlice, Duration::from_mins(2));
-    let started = Instant::now();
-    let invoked = swept(&world).await;
-    let report = SweepReport { slices_left: SLICES, truncated: true, ..nothing() };
-    assert_swept(&invoked, "WARN", report);
-    // By the clock of the tests, in which nothing but waiting takes time.
-    let took = started.elapsed();
-    assert!((Duration::from_secs(50)..=Duration::from_secs(57)).contains(&took), "{took:?}");
+    for is_for_execution in [true, false] {
+        let world = World::new();
+        world.slow(Op::ListPage, 2 * MINUTE);
+        let process = Process::in_world(&world);
+        let invoked = if is_for_execution {
+            process.sweep_for_execution().await
+        } else {
+            process.sweep().await
+        };
+        assert_swept(&invoked, "WARN", &SweepReport { truncated: true, ..nothing() });
+        // Nothing but waiting takes time here.
+        assert_eq!(process.since.elapsed(), Duration::from_secs(57));
+        assert_eq!(invoked.record()["SweepDuration"], 57_000);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_is_cut_short_counts_what_it_did() {
     let world = World::new();
-    put_executing(&world, 1);
-    world.slow(Op::ListSlice, Duration::from_secs(12));
-    let invoked = swept(&world).await;
-    // One slice alone, and then four at a time: 57 s are enough for 13.
-    let line = invoked.line_of(FUNCTION);
-    assert!(line.says("slices_left", SLICES - 13) && line.says("truncated", true), "{line:?}");
-    assert_eq!(invoked.returned["Truncated"], true);
-    assert_eq!(invoked.record()["Truncated"], 1);
-    assert_eq!(invoked.record()["Heartbeats"], world.calls(Op::SendTaskHeartbeat));
+    for number in 1..=60 {
+        put_executing(&world, number);
+    }
+    // The second of two pages does not come in time.
+    world.slow(Op::ListPage, Duration::from_secs(40));
+    let report = SweepReport { executing: 50, heartbeats: 50, truncated: true, ..nothing() };
+    assert_swept(&swept(&world).await, "WARN", &report);
 }
 
 #[tokio::test(start_paused = true)]
@@ -473,11 +585,10 @@ async fn a_sweep_without_time_says_that_it_did_nothing() {
     for left in [SignedDuration::from_secs(2), SignedDuration::ZERO, -TIMEOUT] {
         let world = World::new();
         put_abandoned(&world, 1);
-        let event = scheduled(scheduled_at());
-        let deadline = Timestamp::now() + left;
-        let invoked = invoke_until(&sweep_in(&world), &event, deadline).await;
-        let report = SweepReport { slices_left: SLICES, truncated: true, ..nothing() };
-        assert_swept(&invoked, "WARN", report);
+        let process = Process { timeout: Some(left), ..Process::in_world(&world) };
+        let report = SweepReport { truncated: true, ..nothing() };
+        assert_swept(&process.sweep().await, "WARN", &report);
+        assert_swept(&process.sweep_for_execution().await, "WARN", &report);
         assert_eq!(world.cancelled(), []);
     }
 }
@@ -486,73 +597,47 @@ async fn a_sweep_without_time_says_that_it_did_nothing() {
 async fn a_deadline_that_cannot_be_read_is_none() {
     let world = World::new();
     put_abandoned(&world, 1);
-    let event = scheduled(scheduled_at());
-    let invoked = invoke_until(&sweep_in(&world), &event, Timestamp::MAX).await;
-    assert_swept(&invoked, "INFO", SweepReport { executing: 1, cancelled: 1, ..nothing() });
+    let process = Process { timeout: None, ..Process::in_world(&world) };
+    let report = SweepReport { executing: 1, cancelled: 1, ..nothing() };
+    assert_swept(&process.sweep().await, "INFO", &report);
 }
 
 // What one invocation leaves to the next.
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_was_seen_executing_is_answered_two_sweeps_after_its_end() {
+async fn a_command_that_was_seen_executing_is_answered_by_the_second_sweep_after_its_end() {
     let world = World::new();
-    let sweep = sweep_in(&world);
+    let process = Process::in_world(&world);
     world.open_task(&token(1));
-    let requested_at = scheduled_at() - NOT_PROBED;
+    let requested_at = *BEGAN - Duration::from_hours(20);
     let id = put(&world, 1, "InProgress", requested_at);
     let executing = SweepReport { executing: 1, heartbeats: 1, ..nothing() };
-    assert_swept(&invoke(&sweep, &scheduled(scheduled_at())).await, "INFO", executing);
+    assert_swept(&process.sweep().await, "INFO", &executing);
 
     put(&world, 1, "Success", requested_at);
-    let second = invoke(&sweep, &scheduled(scheduled_at() + MINUTE)).await;
-    assert_swept(&second, "INFO", nothing());
-
-    let third = invoke(&sweep, &scheduled(scheduled_at() + 2 * MINUTE)).await;
-    assert_swept(&third, "WARN", SweepReport { heartbeats: 1, recovered: 1, ..nothing() });
+    let next = async || {
+        sleep(MINUTE).await;
+        process.sweep().await
+    };
+    assert_swept(&next().await, "INFO", &SweepReport { heartbeats: 1, ..nothing() });
+    let third = next().await;
+    assert_swept(&third, "WARN", &SweepReport { recovered: 1, ..nothing() });
     the_line_about(&third, "WARN", &id);
-
-    let fourth = invoke(&sweep, &scheduled(scheduled_at() + 3 * MINUTE)).await;
-    assert_swept(&fourth, "INFO", nothing());
+    assert_swept(&next().await, "DEBUG", &nothing());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_failed_is_made_good_by_the_next_invocation() {
-    let world = World::new();
-    let sweep = sweep_in(&world);
-    world.open_task(&token(1));
-    // The oldest that is probed: a minute later it is not, but for the memory.
-    let oldest = SignedDuration::from_secs(9 * 60 + 30);
-    put(&world, 1, "Success", scheduled_at() - oldest);
-    world.fail_next(Op::SendTaskHeartbeat, Fault::Throttled);
-    let first = invoke(&sweep, &scheduled(scheduled_at())).await;
-    assert_swept(&first, "WARN", SweepReport { failed: 1, ..nothing() });
-    let second = invoke(&sweep, &scheduled(scheduled_at() + MINUTE)).await;
-    assert_swept(&second, "WARN", SweepReport { heartbeats: 1, recovered: 1, ..nothing() });
-}
-
-// The time of a sweep.
-
-/// A command that ended lately by the clock of the machine, and whose event is lost, is found by
-/// this event.
-async fn check_swept_now(event: &Value) {
-    let world = World::new();
-    world.open_task(&token(1));
-    put(&world, 1, "Success", Timestamp::now() - PROBED);
-    let invoked = swept_by(&world, &event.to_string()).await;
-    assert_swept(&invoked, "WARN", SweepReport { heartbeats: 1, recovered: 1, ..nothing() });
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_without_a_time_sweeps_now() {
-    let mut event = scheduled(scheduled_at());
-    event.as_object_mut().unwrap().remove("time");
-    check_swept_now(&event).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_from_the_future_makes_no_command_older() {
-    check_swept_now(&scheduled("2100-01-01T00:00:00Z".parse().unwrap())).await;
-    check_swept_now(&execution_ended("2100-01-01T00:00:00Z".parse().unwrap())).await;
+async fn an_event_without_a_time_or_of_another_time_sweeps_now() {
+    for time in [Value::Null, json!("2001-01-01T00:00:00Z"), json!("2100-01-01T00:00:00Z")] {
+        let world = World::new();
+        put_lost(&world, 1, "Success");
+        let process = Process::in_world(&world);
+        let mut event = scheduled(process.now());
+        event["time"] = time;
+        assert_eq!(process.invoke(&event).await.returned["Heartbeats"], 1);
+        sleep(MINUTE).await;
+        assert_eq!(process.invoke(&event).await.returned["Recovered"], 1);
+    }
 }
 
 // Executions that end.
@@ -561,12 +646,14 @@ fn says_cause(invoked: &Invoked, cause: &str) -> bool {
     invoked.line_of(FUNCTION).says("cause", cause)
 }
 
-/// An invocation that had nothing to do: it is told by zeros and one line, and counts no sweep.
+/// An invocation that had nothing to do: it is told by zeros, and counts no sweep.
 #[track_caller]
-fn assert_dealt_with(invoked: &Invoked) {
-    let zeros = json!({ "Executing": 0, "Recovered": 0, "Cancelled": 0, "Truncated": false });
-    assert_eq!(invoked.returned, zeros);
-    assert_eq!(invoked.line_of(FUNCTION).level, "INFO");
+fn assert_covered(invoked: &Invoked) {
+    assert!(!invoked.has_failed);
+    for (name, value) in invoked.returned.as_object().expect("a response") {
+        assert!(*value == 0 || *value == false, "{name}: {value}");
+    }
+    assert_eq!(invoked.line_of(FUNCTION).level, "DEBUG");
     assert_eq!(invoked.log.len(), 1);
     assert_eq!(invoked.metrics, [] as [Value; 0]);
 }
@@ -574,95 +661,147 @@ fn assert_dealt_with(invoked: &Invoked) {
 #[tokio::test(start_paused = true)]
 async fn a_sweep_tells_why_it_was_started() {
     let world = World::new();
-    let ended = invoke(&sweep_in(&world), &execution_ended(Timestamp::now())).await;
-    assert!(says_cause(&ended, "ExecutionEnded"));
-    assert!(says_cause(&swept(&world).await, "Schedule"));
+    let process = Process::in_world(&world);
+    assert!(says_cause(&process.sweep_for_execution().await, "ExecutionEnded"));
+    assert!(says_cause(&process.sweep().await, "Schedule"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stopped_execution_has_its_command_cancelled() {
+async fn a_stopped_execution_has_its_command_cancelled_and_nothing_else_is_looked_at() {
     let world = World::new();
-    let sweep = sweep_in(&world);
     let id = put_abandoned(&world, 1);
-    let invoked = invoke(&sweep, &execution_ended(Timestamp::now())).await;
-    assert_swept(&invoked, "INFO", SweepReport { executing: 1, cancelled: 1, ..nothing() });
+    put_lost(&world, 2, "Success");
+    let process = Process::in_world(&world);
+    let invoked = process.sweep_for_execution().await;
+    assert_swept(&invoked, "INFO", &SweepReport { executing: 1, cancelled: 1, ..nothing() });
     assert_eq!(world.cancelled(), [id]);
+    assert_eq!(world.calls(Op::ListPage), 1);
+    // A sweep that finds nothing was asked for, and tells so.
+    sleep(A_WHILE).await;
+    assert_swept(&process.sweep_for_execution().await, "INFO", &nothing());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_before_the_last_sweep_began_is_dealt_with() {
-    let world = World::new();
-    let sweep = sweep_in(&world);
-    let stopped_at = Timestamp::now() - A_WHILE_AGO;
-    invoke(&sweep, &scheduled(Timestamp::now())).await;
-    let calls = world.calls(Op::ListSlice);
-    assert_dealt_with(&invoke(&sweep, &execution_ended(stopped_at)).await);
-    assert_eq!(world.calls(Op::ListSlice), calls);
+async fn a_stop_before_the_last_sweep_began_is_covered() {
+    for is_for_execution in [true, false] {
+        let world = World::new();
+        let process = Process::in_world(&world);
+        let stopped_at = process.now();
+        sleep(2 * SECOND).await;
+        if is_for_execution {
+            process.sweep_for_execution().await;
+        } else {
+            process.sweep().await;
+        }
+        let calls = world.calls(Op::ListPage);
+        assert_covered(&process.invoke(&execution_ended(stopped_at)).await);
+        assert_eq!(world.calls(Op::ListPage), calls);
+        assert_eq!(process.since.elapsed(), 2 * SECOND, "it waits for nothing");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_the_last_sweep_may_have_missed_is_swept() {
     let world = World::new();
-    let sweep = sweep_in(&world);
-    invoke(&sweep, &scheduled(Timestamp::now())).await;
+    let process = Process::in_world(&world);
+    sleep(SECOND).await;
+    process.sweep().await;
     let id = put_abandoned(&world, 1);
-    let invoked = invoke(&sweep, &execution_ended(Timestamp::now())).await;
+    let invoked = process.invoke(&execution_ended(*BEGAN)).await;
     assert_eq!(invoked.record()["Cancelled"], 1);
     assert_eq!(world.cancelled(), [id]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_without_a_time_is_swept() {
-    let world = World::new();
-    let sweep = sweep_in(&world);
-    let mut event = execution_ended(Timestamp::now());
-    event.as_object_mut().unwrap().remove("time");
-    for _ in 0..2 {
-        assert_swept(&invoke(&sweep, &event).await, "INFO", nothing());
+async fn a_stop_soon_after_a_sweep_for_another_waits_until_ten_seconds_have_passed() {
+    // Whatever came of that sweep.
+    for fails in [true, false] {
+        let world = World::new();
+        let process = Process::in_world(&world);
+        if fails {
+            world.fail_next(Op::ListPage, Fault::Throttled);
+        }
+        assert_eq!(process.sweep_for_execution().await.has_failed, fails);
+        sleep(3 * SECOND).await;
+        let id = put_abandoned(&world, 1);
+        let invoked = process.sweep_for_execution().await;
+        assert_swept(&invoked, "INFO", &SweepReport { executing: 1, cancelled: 1, ..nothing() });
+        assert_eq!(world.cancelled(), [id]);
+        assert_eq!(process.since.elapsed(), 10 * SECOND);
+        assert_eq!(invoked.record()["SweepDuration"], 0, "waiting is not sweeping");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_is_swept_however_late_it_comes() {
+async fn a_stop_that_would_wait_past_its_deadline_says_that_it_did_nothing() {
     let world = World::new();
-    let sweep = sweep_in(&world);
-    for _ in 0..2 {
-        assert_swept(&invoke(&sweep, &scheduled(scheduled_at())).await, "INFO", nothing());
+    let timeout = Some(SignedDuration::from_secs(8));
+    let process = Process { timeout, ..Process::in_world(&world) };
+    process.sweep_for_execution().await;
+    put_abandoned(&world, 1);
+    let invoked = process.sweep_for_execution().await;
+    assert_swept(&invoked, "WARN", &SweepReport { truncated: true, ..nothing() });
+    assert_eq!(process.since.elapsed(), 5 * SECOND);
+    assert_eq!(world.calls(Op::ListPage), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_without_a_time_is_swept() {
+    let world = World::new();
+    let process = Process::in_world(&world);
+    let mut event = execution_ended(process.now());
+    event.as_object_mut().unwrap().remove("time");
+    for calls in 1..=2 {
+        assert_swept(&process.invoke(&event).await, "INFO", &nothing());
+        assert_eq!(world.calls(Op::ListPage), calls);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_is_swept_at_once_however_late_it_comes() {
+    let world = World::new();
+    let process = Process::in_world(&world);
+    process.sweep_for_execution().await;
+    for calls in [FIRST_LISTS, LISTS] {
+        let before = world.calls(Op::ListPage);
+        let late = scheduled(process.now() - Duration::from_hours(1));
+        assert_swept(&process.invoke(&late).await, "DEBUG", &nothing());
+        assert_eq!(world.calls(Op::ListPage) - before, calls);
+    }
+    assert_eq!(process.since.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_after_a_sweep_that_left_something_out_is_swept() {
-    let stopped_at = Timestamp::now() - A_WHILE_AGO;
     for is_cut_short in [true, false] {
         let world = World::new();
-        let sweep = sweep_in(&world);
+        let mut process = Process::in_world(&world);
+        let stopped_at = process.now() - A_WHILE;
         put_abandoned(&world, 1);
-        let deadline = if is_cut_short {
-            Timestamp::now()
+        if is_cut_short {
+            process.timeout = Some(SignedDuration::ZERO);
         } else {
             world.fail_next(Op::SendTaskHeartbeat, Fault::Throttled);
-            Timestamp::MAX
-        };
-        let first = invoke_until(&sweep, &scheduled(Timestamp::now()), deadline).await;
-        assert_eq!(first.returned["Truncated"], is_cut_short);
-        let second = invoke(&sweep, &execution_ended(stopped_at)).await;
-        assert_swept(&second, "INFO", SweepReport { executing: 1, cancelled: 1, ..nothing() });
+        }
+        assert_eq!(process.sweep().await.returned["Truncated"], is_cut_short);
+        process.timeout = Some(TIMEOUT);
+        let second = process.invoke(&execution_ended(stopped_at)).await;
+        assert_swept(&second, "INFO", &SweepReport { executing: 1, cancelled: 1, ..nothing() });
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_executions_that_are_stopped_together_are_swept_once() {
     let world = World::new();
-    let sweep = sweep_in(&world);
+    let process = Process::in_world(&world);
     for number in 1..=20 {
         put_abandoned(&world, number);
     }
-    let event = execution_ended(Timestamp::now() - A_WHILE_AGO).to_string();
-    let deadline = Timestamp::now() + TIMEOUT;
+    let event = execution_ended(process.now() - A_WHILE).to_string();
+    let context = process.context();
     let handled = async |_| {
         let mut metrics = Vec::new();
-        let response = sweep.handle(&event, REQUEST_ID, deadline, &mut metrics).await;
+        let response = process.sweep.handle(&event, context, &mut metrics).await;
         (response.expect("no error"), metrics)
     };
     let invoked = invoked(async |metrics: &mut Vec<u8>| {
@@ -677,7 +816,43 @@ async fn many_executions_that_are_stopped_together_are_swept_once() {
     assert_eq!((cancelled.iter().sum::<u64>(), cancelled.iter().max()), (20, Some(&20)));
     assert_eq!(invoked.record()["Cancelled"], 20);
     assert_eq!(world.cancelled().len(), 20);
-    assert_eq!(world.calls(Op::ListSlice), 25);
+    assert_eq!(world.calls(Op::ListPage), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_executions_that_fail_in_a_minute_cost_six_calls() {
+    // For ten minutes. Every fiftieth execution is ours, and has a command.
+    let world = World::new();
+    let process = Process::in_world(&world);
+    let ended_at = |number: u32| process.since + number * MINUTE / 100;
+    let is_ours = |number: &u32| number % 50 == 7;
+    let stopping = async {
+        for number in (0..1_000).filter(is_ours) {
+            tokio::time::sleep_until(ended_at(number)).await;
+            put_abandoned(&world, number);
+        }
+    };
+    // The one process is told of them one after the other.
+    let handling = async {
+        let mut calls = Vec::new();
+        for number in 0..1_000 {
+            tokio::time::sleep_until(ended_at(number)).await;
+            let before = world.calls(Op::ListPage);
+            let at = *BEGAN + (ended_at(number) - process.since);
+            process.invoke(&execution_ended(at)).await;
+            calls.extend((before..world.calls(Op::ListPage)).map(|_| Instant::now()));
+            let took = Instant::now() - ended_at(number);
+            assert!(took <= 12 * SECOND, "{took:?}");
+            assert!(!is_ours(&number) || world.cancelled().contains(&command_id(number)));
+        }
+        calls
+    };
+    let ((), calls) = tokio::join!(stopping, handling);
+    assert!((60..=62).contains(&calls.len()), "{}", calls.len());
+    for (early, late) in calls.iter().zip(calls.iter().skip(6)) {
+        assert!(*late - *early >= MINUTE, "seven in a minute");
+    }
+    assert_eq!(world.cancelled().len(), 20);
 }
 
 // Events that are none.
