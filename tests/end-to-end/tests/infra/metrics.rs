@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use callback::Outcome;
+use callback::{Outcome, SweepReport};
+use functions::metrics::SweepMetrics;
+use jiff::Timestamp;
 use sandbox_client::{NODES, Sandbox, eventually, workspace};
 use serde_json::{Value, json};
 
 use crate::{TEMPLATE, resources};
 
 const NAMESPACE: &str = "RunCommandRelay";
+const STATE_MACHINE: &str =
+    "arn:aws:states:us-east-1:123456789012:stateMachine:run-command-by-instance-ids";
 const FUNCTIONS: [(&str, &str); 2] =
     [("RelayFunction", "run-command-relay-relay"), ("SweepFunction", "run-command-relay-sweep")];
 
@@ -22,10 +26,11 @@ const METRICS_OF_AWS: [(&str, &str, &str); 4] = [
 ];
 
 /// What must raise an alarm.
-const ALARMS: [(&str, &str); 8] = [
+const ALARMS: [(&str, &str); 9] = [
     ("ApproximateNumberOfMessagesVisible", "OnFailureQueue"),
     ("Errors", "RelayFunction"),
     ("Errors", "SweepFunction"),
+    ("Failed", "SweepFunction"),
     ("Invocations", "SweepFunction"),
     ("Recovered", "SweepFunction"),
     ("Rejected", "SweepFunction"),
@@ -34,7 +39,7 @@ const ALARMS: [(&str, &str); 8] = [
 ];
 
 /// What the dashboard must show.
-const SHOWN: [(&str, &str); 13] = [
+const SHOWN: [(&str, &str); 14] = [
     ("ApproximateNumberOfMessagesVisible", "OnFailureQueue"),
     ("Cancelled", "SweepFunction"),
     ("Errors", "RelayFunction"),
@@ -43,6 +48,7 @@ const SHOWN: [(&str, &str); 13] = [
     ("Executing", "SweepFunction"),
     ("Failed", "SweepFunction"),
     ("Recovered", "SweepFunction"),
+    ("Refused", "SweepFunction"),
     ("Rejected", "SweepFunction"),
     ("Settled", "RelayFunction"),
     ("Throttles", "RelayFunction"),
@@ -62,7 +68,9 @@ struct Metric {
 
 #[tokio::test]
 async fn alarms_and_dashboard_use_the_metrics_that_the_functions_emit() {
-    let emitted = emitted(&Sandbox::shared().await).await;
+    let sandbox = Sandbox::shared().await;
+    let mut emitted = emitted_by_relay(&sandbox).await;
+    emitted.append(&mut emitted_by_sweep(&sandbox).await);
     let used: BTreeSet<_> = alarms().into_iter().chain(shown()).collect();
     for metric in used {
         if metric.namespace == NAMESPACE {
@@ -172,25 +180,56 @@ fn searched(metric: &Value) -> Option<Metric> {
     })
 }
 
-/// The metrics in the lines that both functions have written, after each has done its work once.
-async fn emitted(sandbox: &Sandbox) -> BTreeSet<Metric> {
-    let state_machine =
-        "arn:aws:states:us-east-1:123456789012:stateMachine:run-command-by-instance-ids";
+/// The metrics in the lines that the relay has written, after it has done its work once.
+async fn emitted_by_relay(sandbox: &Sandbox) -> BTreeSet<Metric> {
     let input = json!({ "InstanceIds": [NODES[0]], "Commands": ["true"] });
-    sandbox.run(state_machine, &input).await.success();
-    let invoke = ["lambda", "invoke", "--function-name", FUNCTIONS[1].1, "--payload"];
+    sandbox.run(STATE_MACHINE, &input).await.success();
+    eventually("metrics of the relay", async || written(sandbox, FUNCTIONS[0])).await
+}
+
+/// All metrics that the sweep can write, each of them if it is not zero. What it has written in the
+/// sandbox is among them.
+async fn emitted_by_sweep(sandbox: &Sandbox) -> BTreeSet<Metric> {
+    let (resource, function) = FUNCTIONS[1];
+    let report = SweepReport {
+        executing: 1,
+        heartbeats: 1,
+        recovered: 1,
+        cancelled: 1,
+        rejected: 1,
+        refused: 1,
+        failed: 1,
+        truncated: true,
+        blind: None,
+    };
+    let (report, request_id) = (&report, "request");
+    let metrics = SweepMetrics { function_name: function, report, sweep_duration: 1, request_id };
+    let mut line = Vec::new();
+    metrics.emit(&mut line, Timestamp::now()).expect("room for a line");
+    let all = metrics_of(&serde_json::from_slice(&line).expect("a record"), resource);
+    let all = BTreeSet::from_iter(all);
+
+    let input = json!({ "InstanceIds": [NODES[0]], "Commands": ["sleep 60"] });
+    let execution = sandbox.start_execution(STATE_MACHINE, &input).await;
     let event = fs::read_to_string(workspace().join("events/scheduled.json")).expect("an event");
-    sandbox.aws_cli(&[&invoke[..], &[&event, "/dev/null"]].concat());
-    let mut emitted = BTreeSet::new();
-    for (resource, function) in FUNCTIONS {
-        let records = eventually(&format!("metrics of {function}"), async || {
-            let records = records(sandbox, function);
-            (!records.is_empty()).then_some(records)
-        })
-        .await;
-        emitted.extend(records.iter().flat_map(|record| metrics_of(record, resource)));
-    }
-    emitted
+    let written = eventually("metrics of the sweep", async || {
+        let invoke = ["lambda", "invoke", "--function-name", function, "--payload"];
+        sandbox.aws_cli(&[&invoke[..], &[&event, "/dev/null"]].concat());
+        written(sandbox, FUNCTIONS[1])
+            .filter(|metrics| metrics.iter().any(|metric| metric.name == "Executing"))
+    })
+    .await;
+    sandbox.stop_execution(&execution).await;
+    assert!(written.is_subset(&all), "{written:#?}");
+    all
+}
+
+/// The metrics in all lines of a function's log; `None` if there are none.
+fn written(sandbox: &Sandbox, (resource, function): (&str, &str)) -> Option<BTreeSet<Metric>> {
+    let records = records(sandbox, function);
+    let metrics: BTreeSet<_> =
+        records.iter().flat_map(|record| metrics_of(record, resource)).collect();
+    (!metrics.is_empty()).then_some(metrics)
 }
 
 /// The lines in embedded metric format in a function's log.
