@@ -1,7 +1,8 @@
 //! The Lambda functions of Run Command Relay.
 //!
 //! - [`relay`]: EventBridge notifies it when a command changes; it settles the command.
-//! - [`mod@sweep`]: runs on a schedule and sweeps all commands.
+//! - [`mod@sweep`]: runs on a schedule and sweeps all commands, or those that execute when an
+//!   execution ends.
 //! - [`event`]: parses events.
 //! - [`config`]: the environment variables, all in one place.
 //! - [`telemetry`]: logs. [`metrics`]: metrics.
