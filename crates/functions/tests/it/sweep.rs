@@ -210,7 +210,7 @@ fn assert_swept(invoked: &Invoked, level: &str, report: &SweepReport) {
     if blind.is_none() {
         let counts = counts.map(|(_, name, count)| (name.to_owned(), json!(count)));
         let truncated = ("Truncated".to_owned(), json!(truncated));
-        let response = Value::from_iter(counts.into_iter().chain([truncated]));
+        let response: Value = counts.into_iter().chain([truncated]).collect();
         assert_eq!(invoked.returned, response, "{invoked:?}");
     }
 
