@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn problem(json: &str) -> String {
-        callback::error_chain(&CommandChange::parse(json).unwrap_err()).to_string()
+        callback::error_chain(&CommandChange::parse(json).unwrap_err())
     }
 
     #[test]
