@@ -78,7 +78,7 @@ pub enum InvalidEvent {
         source_name: String,
     },
     /// The command ID is malformed.
-    #[error("event field `detail.command-id`: {0}")]
+    #[error("event field `detail.command-id`")]
     CommandId(#[source] InvalidId),
 }
 
@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn problem(json: &str) -> String {
-        CommandChange::parse(json).unwrap_err().to_string()
+        callback::error_chain(&CommandChange::parse(json).unwrap_err())
     }
 
     #[test]

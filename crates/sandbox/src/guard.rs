@@ -27,6 +27,7 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use crate::error_chain::error_chain;
+use crate::processes::processes;
 use crate::stop::StopSignal;
 
 /// The variable that marks the processes of a sandbox.
@@ -65,7 +66,7 @@ pub fn run(remains: &Remains, sandbox: impl FnOnce(&str) -> ExitCode) -> ExitCod
             code
         }
         (Ok(_), Err(_)) => guard(remains),
-        (Err(_), _) => failed(&Err(become_guard())),
+        (Err(_), _) => failed(&become_guard()),
     }
 }
 
@@ -106,7 +107,7 @@ fn guard(remains: &Remains) -> ExitCode {
             .code()
             .and_then(|code| u8::try_from(code).ok())
             .map_or(ExitCode::FAILURE, ExitCode::from),
-        Err(error) => failed(&Err(error)),
+        Err(error) => failed(&error),
     }
 }
 
@@ -138,10 +139,8 @@ fn signal(child: &Child, signal: Signal) {
     }
 }
 
-fn failed(result: &io::Result<()>) -> ExitCode {
-    if let Err(error) = result {
-        eprintln!("sandbox: starting this program again: {}", error_chain(error));
-    }
+fn failed(error: &io::Error) -> ExitCode {
+    eprintln!("sandbox: starting this program again: {}", error_chain(error));
     ExitCode::FAILURE
 }
 
@@ -219,25 +218,13 @@ fn left(mark: &str, inherited: &[i32]) -> Vec<Pid> {
         .collect()
 }
 
-/// The parent of each process, but for those that have ended and were not waited for yet.
+/// The parent of each process.
 fn parents() -> HashMap<i32, i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
-    let parent = |entry: fs::DirEntry| {
-        let id = entry.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The name, in parentheses, may hold anything.
-        let (_, fields) = stat.rsplit_once(')')?;
-        let mut fields = fields.split_ascii_whitespace();
-        let state = fields.next()?;
-        let parent = fields.next()?.parse().ok()?;
-        (state != "Z").then_some((id, parent))
-    };
-    entries.flatten().filter_map(parent).collect()
+    processes().map(|process| (process.id, process.parent)).collect()
 }
 
 fn children_of(id: i32) -> Vec<i32> {
-    let parents = parents().into_iter();
-    parents.filter(|(_, parent)| *parent == id).map(|(child, _)| child).collect()
+    processes().filter(|process| process.parent == id).map(|process| process.id).collect()
 }
 
 fn own_id() -> i32 {

@@ -36,6 +36,7 @@ pub mod journal;
 pub mod lambda;
 pub mod moto;
 pub mod printable;
+pub mod processes;
 pub mod program;
 pub mod responses;
 pub mod sandbox;

@@ -10,6 +10,8 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use tokio::net::TcpListener;
 
+use crate::processes::processes;
+
 const CONNECTIONS: &str = "/proc/net/tcp";
 
 /// The socket at the other end of a connection.
@@ -43,10 +45,12 @@ impl Peer {
     /// Whether a process of this process group holds the socket.
     pub fn is_of_group(self, group: u32) -> bool {
         match self {
-            Self::Socket(inode) => {
+            Self::Socket(inode) => i32::try_from(group).is_ok_and(|group| {
                 // The leader is nearly always the one.
-                holds(group, inode) || members(group).any(|member| holds(member, inode))
-            }
+                let mut others =
+                    processes().filter(|other| other.group == group && other.id != group);
+                holds(group, inode) || others.any(|other| holds(other.id, inode))
+            }),
             Self::Gone => false,
             Self::Untold => true,
         }
@@ -71,25 +75,12 @@ fn hex(address: SocketAddr) -> Option<String> {
     Some(format!("{ip:08X}:{:04X}", address.port()))
 }
 
-fn holds(process: u32, inode: u64) -> bool {
+fn holds(process: i32, inode: u64) -> bool {
     let socket = format!("socket:[{inode}]");
     let Ok(files) = fs::read_dir(format!("/proc/{process}/fd")) else { return false };
     files
         .flatten()
         .any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == &*socket))
-}
-
-/// The processes of a group, but for its leader.
-fn members(group: u32) -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(move |entry| {
-        let id: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // After the name, in parentheses, come the state, the parent and the group.
-        let (_, fields) = stat.rsplit_once(')')?;
-        let its_group: u32 = fields.split_ascii_whitespace().nth(2)?.parse().ok()?;
-        (its_group == group && id != group).then_some(id)
-    })
 }
 
 #[cfg(all(test, target_os = "linux"))]
