@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use callback::output::Output;
-use callback::ports::{AnswerReceipt, CallError, CommandPage, CommandSlice, PageToken, Pulse};
+use callback::ports::{
+    AnswerReceipt, CallError, CommandPage, CommandSlice, Outputs, PageToken, Pulse,
+};
 use callback::sweep::SLICE_PAGES_MAX;
 use callback::testing::log::Log;
 use callback::testing::sample::{command, command_id, invocation};
@@ -883,8 +885,16 @@ impl RunCommand for Endless {
         panic!("{id} was read")
     }
 
-    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
+    async fn invocations(&self, id: &CommandId, _: Outputs) -> Result<Vec<Invocation>, CallError> {
         panic!("the invocations of {id} were read")
+    }
+
+    async fn invocation(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+    ) -> Result<Option<Invocation>, CallError> {
+        panic!("the invocation of {id} on {instance_id} was read")
     }
 
     async fn output(
