@@ -2,12 +2,13 @@
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::{BuildError, ProvideErrorMetadata};
+use aws_sdk_ssm::operation::list_command_invocations::builders::ListCommandInvocationsFluentBuilder;
 use aws_sdk_ssm::primitives::DateTime;
 use aws_sdk_ssm::types::{self, CommandFilter, CommandFilterKey};
 use callback::command::{Callback, Plugin};
 use callback::output::Output;
 use callback::ports::{
-    CallError, CallErrorKind, CommandListing, CommandPage, INVOCATIONS_MAX, PageToken, Stage,
+    CallError, CallErrorKind, CommandListing, CommandPage, NODES_MAX, Outputs, PageToken, Stage,
 };
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails};
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use crate::warm_up::{self, ConnectOnly};
 const PAGE_ITEMS_MAX: i32 = 50;
 /// Maximum number of pages of invocations read of one command. Pages can be shorter than requested,
 /// so this allows for half-full ones.
-const INVOCATION_PAGES_MAX: usize = 2 * INVOCATIONS_MAX / PAGE_ITEMS_MAX as usize;
+const INVOCATION_PAGES_MAX: usize = 2 * NODES_MAX as usize / PAGE_ITEMS_MAX as usize;
 
 /// Run Command over the SSM API.
 #[derive(Debug, Clone)]
@@ -31,6 +32,15 @@ impl Ssm {
     /// Wraps a client.
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// A request for the first page of a command's invocations.
+    ///
+    /// Always with details: only they tell that a node skipped every step of the document, for
+    /// which the status is Success.
+    fn list_invocations(&self, id: &CommandId) -> ListCommandInvocationsFluentBuilder {
+        let request = self.client.list_command_invocations().command_id(id.as_str());
+        request.details(true).max_results(PAGE_ITEMS_MAX)
     }
 
     /// Opens a connection; see [`warm_up`](crate::warm_up).
@@ -53,38 +63,22 @@ impl RunCommand for Ssm {
         answer.commands.unwrap_or_default().into_iter().next().map(command).transpose()
     }
 
-    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
-        const OPERATION: &str = "ListCommandInvocations";
-        let mut invocations = Vec::new();
-        let mut next_token = None;
-        for _ in 0..INVOCATION_PAGES_MAX {
-            let request = self
-                .client
-                .list_command_invocations()
-                .command_id(id.as_str())
-                .details(true)
-                .max_results(PAGE_ITEMS_MAX)
-                .set_next_token(next_token);
-            let page = match request.send().await {
-                Ok(page) => page,
-                Err(error) if is_unknown_command(&error) => return Ok(invocations),
-                Err(error) => return Err(call_error(OPERATION, &error)),
-            };
-            for item in page.command_invocations.unwrap_or_default() {
-                invocations.push(invocation(item)?);
-            }
-            next_token = page.next_token.filter(|token| !token.is_empty());
-            if next_token.is_none() {
-                return Ok(invocations);
-            }
-            if invocations.len() > INVOCATIONS_MAX {
-                break;
-            }
-        }
-        Err(invalid_response(
-            OPERATION,
-            &format!("more than {INVOCATIONS_MAX} invocations of one command"),
-        ))
+    async fn invocations(
+        &self,
+        id: &CommandId,
+        outputs: Outputs,
+    ) -> Result<Vec<Invocation>, CallError> {
+        all_pages(self.list_invocations(id), outputs).await
+    }
+
+    async fn invocation(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+    ) -> Result<Option<Invocation>, CallError> {
+        let request = self.list_invocations(id).instance_id(instance_id.as_str());
+        let invocations = all_pages(request, Outputs::Listed).await?;
+        Ok(invocations.into_iter().find(|one| one.instance_id == *instance_id))
     }
 
     async fn output(
@@ -143,6 +137,39 @@ impl RunCommand for Ssm {
     }
 }
 
+/// The invocations of a command that a request lists, page by page. Of each page, only `outputs`
+/// are kept.
+async fn all_pages(
+    request: ListCommandInvocationsFluentBuilder,
+    outputs: Outputs,
+) -> Result<Vec<Invocation>, CallError> {
+    const OPERATION: &str = "ListCommandInvocations";
+    // If pages shift between two reads, a node can be listed twice.
+    let invocations_max = 2 * outputs.nodes_max() as usize;
+    let mut invocations = Vec::new();
+    let mut next_token = None;
+    for _ in 0..INVOCATION_PAGES_MAX {
+        let page = match request.clone().set_next_token(next_token).send().await {
+            Ok(page) => page,
+            Err(error) if is_unknown_command(&error) => return Ok(invocations),
+            Err(error) => return Err(call_error(OPERATION, &error)),
+        };
+        for item in page.command_invocations.unwrap_or_default() {
+            invocations.push(invocation(item, outputs)?);
+        }
+        next_token = page.next_token.filter(|token| !token.is_empty());
+        if next_token.is_none() {
+            return Ok(invocations);
+        }
+        if invocations.len() > invocations_max {
+            let problem = format!("more than {invocations_max} invocations of one command");
+            return Err(invalid_response(OPERATION, &problem));
+        }
+    }
+    let problem = format!("more than {INVOCATION_PAGES_MAX} pages of invocations of one command");
+    Err(invalid_response(OPERATION, &problem))
+}
+
 /// The filters of `ListCommands` for a list. They take whole seconds, and whether they include a
 /// command of that very second is not documented. So the list begins a second earlier.
 fn filters(listing: &CommandListing) -> Result<Vec<CommandFilter>, BuildError> {
@@ -194,7 +221,11 @@ fn command(command: types::Command) -> Result<Command, CallError> {
     })
 }
 
-fn invocation(invocation: types::CommandInvocation) -> Result<Invocation, CallError> {
+fn invocation(
+    invocation: types::CommandInvocation,
+    outputs: Outputs,
+) -> Result<Invocation, CallError> {
+    let plugins = invocation.command_plugins.unwrap_or_default().into_iter();
     let instance_id = invocation.instance_id.as_deref().unwrap_or_default();
     Ok(Invocation {
         instance_id: InstanceId::parse(instance_id)
@@ -203,19 +234,20 @@ fn invocation(invocation: types::CommandInvocation) -> Result<Invocation, CallEr
             invocation.status.as_ref().map_or("", types::CommandInvocationStatus::as_str),
         ),
         status_details: details(invocation.status_details.as_deref(), invocation.status.as_ref()),
-        plugins: invocation.command_plugins.unwrap_or_default().into_iter().map(plugin).collect(),
+        plugins: plugins.map(|one| plugin(one, outputs)).collect(),
         standard_output_url: invocation.standard_output_url.unwrap_or_default(),
         standard_error_url: invocation.standard_error_url.unwrap_or_default(),
     })
 }
 
-fn plugin(plugin: types::CommandPlugin) -> Plugin {
+fn plugin(plugin: types::CommandPlugin, outputs: Outputs) -> Plugin {
+    let output = Output::from_listing(plugin.output.as_deref().unwrap_or_default());
     Plugin {
         status_details: details(plugin.status_details.as_deref(), plugin.status.as_ref()),
         response_code: Some(plugin.response_code),
         started_at: plugin.response_start_date_time.and_then(timestamp),
         ended_at: plugin.response_finish_date_time.and_then(timestamp),
-        output: Output::from_listing(plugin.output.as_deref().unwrap_or_default()),
+        output: outputs.keep(output),
         name: plugin.name.unwrap_or_default(),
     }
 }

@@ -5,13 +5,16 @@ use std::fmt;
 /// Maximum length of an invalid identifier in an error, in characters: enough to recognize it, but
 /// not enough to expose a task token passed by mistake.
 const QUOTED_CHARS_MAX: usize = 16;
+/// Maximum length of a node's ID, in characters. The API documents 10 to 20. A task token has
+/// hundreds, so that one in the place of an ID is not accepted.
+const INSTANCE_ID_CHARS_MAX: usize = 128;
 
 /// A command's ID: a UUID in lower case (SSM API, `CommandId`: 36 characters).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommandId(String);
 
 /// A managed node's ID, such as `i-02573cafcfEXAMPLE` or `mi-0471e04240EXAMPLE0` (SSM API,
-/// `InstanceId`).
+/// `InstanceId`). Other forms are kept as they come.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceId(String);
 
@@ -50,22 +53,19 @@ impl CommandId {
 }
 
 impl InstanceId {
-    /// Parses `i-` or `mi-` followed by 1 to 64 letters, digits, or underscores. The API documents
-    /// 8 or 17 of them; other lengths are accepted so that a new one does not lose a result.
+    /// Parses 1 to 128 printable ASCII characters without spaces. The API documents `i-` or `mi-`
+    /// and 8 or 17 digits; other forms are accepted so that a new one does not lose a result.
     ///
     /// # Errors
     ///
     /// [`InvalidId`] quotes the start of the text.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        let suffix = text.strip_prefix("i-").or_else(|| text.strip_prefix("mi-"));
-        let well_formed = suffix.is_some_and(|suffix| {
-            (1..=64).contains(&suffix.len())
-                && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        });
+        let well_formed = (1..=INSTANCE_ID_CHARS_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
         if well_formed {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidId::new(text, "a managed node ID (`i-…` or `mi-…`)"))
+            Err(InvalidId::new(text, "a managed node ID (1 to 128 ASCII characters, no spaces)"))
         }
     }
 
@@ -115,14 +115,18 @@ mod tests {
     }
 
     #[test]
-    fn instance_id_is_a_node_or_a_hybrid_node() {
-        for good in
-            ["i-12345678", "i-1234567890abcdef0", "mi-1234567890abcdef0", "i-02573cafcfEXAMPLE"]
-        {
+    fn instance_id_is_whatever_aws_calls_a_node() {
+        for good in [
+            "i-12345678",
+            "i-1234567890abcdef0",
+            "mi-1234567890abcdef0",
+            "i-02573cafcfEXAMPLE",
+            "ecs:cluster_task-7/0",
+            &"x".repeat(128),
+        ] {
             assert_eq!(InstanceId::parse(good).unwrap().as_str(), good);
         }
-        for bad in
-            ["", "i-", "x-12345678", "i-1234 5678", "i-ä2345678", &format!("i-{}", "a".repeat(65))]
+        for bad in ["", "i-1234 5678", "i-12345678\n", "i-\u{7f}", "i-ä2345678", &"x".repeat(129)]
         {
             assert!(InstanceId::parse(bad).is_err(), "{bad}");
         }

@@ -26,6 +26,9 @@ const LISTED_CHARS_MAX: usize = 2_500;
 const STDOUT_CHARS_MAX: usize = 24_000;
 /// Maximum length of `StandardErrorContent` in `GetCommandInvocation`, in characters.
 const STDERR_CHARS_MAX: usize = 8_000;
+/// Maximum length of each stream of a [beginning](Output::into_beginning), in characters. Enough to
+/// tell a step that the agent skipped.
+const BEGINNING_CHARS_MAX: usize = 64;
 /// The agent's mark at the end of output that is longer than the agent keeps.
 const FULL_CUT: &str = "--output truncated--";
 
@@ -55,6 +58,24 @@ impl Output {
             || stderr.trim_end().ends_with(FULL_CUT);
         Self { stdout, stderr, truncated, exact: true }
     }
+
+    /// The first 64 characters of each stream, in as little memory.
+    #[must_use]
+    pub fn into_beginning(self) -> Self {
+        let (stdout, stderr) = (beginning(&self.stdout), beginning(&self.stderr));
+        let is_cut = stdout.len() < self.stdout.len() || stderr.len() < self.stderr.len();
+        Self {
+            truncated: self.truncated || is_cut,
+            exact: self.exact,
+            stdout: stdout.to_owned(),
+            stderr: stderr.to_owned(),
+        }
+    }
+}
+
+fn beginning(text: &str) -> &str {
+    let end = text.char_indices().nth(BEGINNING_CHARS_MAX).map_or(text.len(), |(end, _)| end);
+    &text[..end]
 }
 
 /// Whether `text` has at least `chars` characters. Compares bytes first, which is cheap and settles
@@ -95,6 +116,16 @@ mod tests {
         let output =
             Output::from_listing("a\n----------ERROR-------\nb\n----------ERROR-------\nc");
         assert!(!output.exact);
+    }
+
+    #[test]
+    fn a_beginning_says_whether_it_is_cut() {
+        let short = Output::from_listing(&format!("{}\n----------ERROR-------\ne", "ä".repeat(64)));
+        assert_eq!(short.clone().into_beginning(), short);
+        let long = Output { stdout: "ä".repeat(65), ..short.clone() };
+        assert_eq!(long.into_beginning(), Output { truncated: true, ..short.clone() });
+        let cut = Output { truncated: true, ..short };
+        assert_eq!(cut.clone().into_beginning(), cut);
     }
 
     #[test]

@@ -10,8 +10,11 @@ use crate::id::{CommandId, InstanceId};
 use crate::output::Output;
 use crate::token::TaskToken;
 
-/// Maximum number of invocations read of one command. A command with more is not answered.
-pub const INVOCATIONS_MAX: usize = 10_000;
+/// Maximum number of targeted nodes of a command whose nodes are read. A listing returns 50 nodes
+/// in about half a second, so reading them takes 200 s.
+pub const NODES_MAX: u32 = 20_000;
+/// Maximum number of targeted nodes of a command whose listed outputs are all kept in memory.
+pub const LISTED_OUTPUTS_NODES_MAX: u32 = 1_000;
 
 /// Run Command, the part of the SSM API that keeps commands and their invocations.
 ///
@@ -24,17 +27,25 @@ pub trait RunCommand: Sync {
         id: &CommandId,
     ) -> impl Future<Output = Result<Option<Command>, CallError>> + Send;
 
-    /// Reads all invocations of a command, each with up to 2,500 characters of output per step
-    /// (SSM API, `ListCommandInvocations` with `Details`). Empty if Run Command does not know the
-    /// command.
+    /// Reads all invocations of a command (SSM API, `ListCommandInvocations` with `Details`). Empty
+    /// if Run Command does not know the command.
     ///
     /// # Errors
     ///
-    /// Also if there are more than [`INVOCATIONS_MAX`] invocations.
+    /// Also if the list has no end, or more than twice as many invocations as `outputs` is for.
     fn invocations(
         &self,
         id: &CommandId,
+        outputs: Outputs,
     ) -> impl Future<Output = Result<Vec<Invocation>, CallError>> + Send;
+
+    /// Reads one node's invocation, with up to 2,500 characters of output per step (SSM API,
+    /// `ListCommandInvocations` with `InstanceId` and `Details`). `None` if there is none.
+    fn invocation(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+    ) -> impl Future<Output = Result<Option<Invocation>, CallError>> + Send;
 
     /// Reads the output of one step on one node, up to 24,000 characters of standard output and
     /// 8,000 of standard error (SSM API, `GetCommandInvocation`).
@@ -57,6 +68,35 @@ pub trait RunCommand: Sync {
     /// Requests cancellation of a command on all of its nodes (SSM API, `CancelCommand`). Best
     /// effort. Has no effect on a command that has ended.
     fn cancel(&self, id: &CommandId) -> impl Future<Output = Result<(), CallError>> + Send;
+}
+
+/// What to keep of the outputs in a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// All that is listed: up to 2,500 characters per step. For up to
+    /// [`LISTED_OUTPUTS_NODES_MAX`] nodes.
+    Listed,
+    /// The [beginnings](Output::into_beginning), which are enough to decide and fit into memory.
+    /// For up to [`NODES_MAX`] nodes.
+    Beginnings,
+}
+
+impl Outputs {
+    /// How many nodes a listing with these outputs is for.
+    pub fn nodes_max(self) -> u32 {
+        match self {
+            Self::Listed => LISTED_OUTPUTS_NODES_MAX,
+            Self::Beginnings => NODES_MAX,
+        }
+    }
+
+    /// What is kept of one output.
+    pub fn keep(self, listed: Output) -> Output {
+        match self {
+            Self::Listed => listed,
+            Self::Beginnings => listed.into_beginning(),
+        }
+    }
 }
 
 /// Which commands to list.
@@ -188,6 +228,39 @@ pub enum CallErrorKind {
     Transient,
     /// Rejected or not understood: the same call fails again.
     Permanent,
+}
+
+/// Error codes of calls that can succeed once somebody corrects a permission, a credential, or the
+/// clock, or when they start over (SSM API, "Common Errors"; IAM and STS use the others).
+const CORRECTABLE_CODES: [&str; 15] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidClientTokenId",
+    "InvalidNextToken",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+];
+
+impl CallError {
+    /// Whether the same call fails whatever happens meanwhile. A call that is refused for lack of
+    /// permission is [`Permanent`](CallErrorKind::Permanent) but not final: a policy can be
+    /// corrected.
+    pub fn is_final(&self) -> bool {
+        let is_correctable = matches!(
+            &self.reason,
+            CallErrorReason::Api(code) if CORRECTABLE_CODES.contains(&code.as_str())
+        );
+        self.kind == CallErrorKind::Permanent && !is_correctable
+    }
 }
 
 impl fmt::Display for CallError {

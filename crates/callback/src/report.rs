@@ -67,6 +67,33 @@ pub fn report_without_outputs(
     report.to_json()
 }
 
+/// Why a task is told nothing about the nodes of its command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// The command has more nodes than are read.
+    TooManyNodes,
+    /// Run Command's list of nodes cannot be understood, or Step Functions refuses what it says.
+    Unreadable,
+}
+
+impl Unread {
+    /// The error name that a state machine can catch.
+    pub fn error_name(self) -> &'static str {
+        match self {
+            Self::TooManyNodes => "RunCommand.TooManyNodes",
+            Self::Unreadable => "RunCommand.Unreadable",
+        }
+    }
+}
+
+/// The report on a command whose nodes are not told: its own words and counts. All of its nodes are
+/// counted as omitted. It has less than 1,500 bytes.
+pub fn report_without_nodes(command: &Command) -> String {
+    let mut report = Report::new(command, &[]);
+    report.invocations_omitted = usize::try_from(command.target_count).unwrap_or(usize::MAX);
+    report.to_json()
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Report<'a> {

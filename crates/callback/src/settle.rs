@@ -5,25 +5,32 @@
 //! cannot cause a wrong answer. Step Functions accepts one answer per token; a second answer finds
 //! the task closed, which is a normal outcome.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{TryFutureExt, try_join};
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, TryStreamExt};
 
 use crate::command::{Command, Invocation, OnFailure};
 use crate::id::CommandId;
 use crate::output::Output;
-use crate::ports::{AnswerReceipt, CallError, CallErrorKind, RunCommand, Tasks};
-use crate::report::{
-    CAUSE_BYTES_MAX, OUTPUT_BYTES_MAX, error_name, report, report_without_outputs,
+use crate::ports::{
+    AnswerReceipt, CallError, CallErrorKind, LISTED_OUTPUTS_NODES_MAX, NODES_MAX, Outputs,
+    RunCommand, Tasks,
 };
-use crate::status::StatusDetails;
+use crate::report::{
+    CAUSE_BYTES_MAX, OUTPUT_BYTES_MAX, Unread, error_name, report, report_without_nodes,
+    report_without_outputs,
+};
+use crate::status::{StatusDetails, has_ended};
 use crate::token::TaskToken;
 use crate::verdict::{Verdict, verdict};
 
 /// Maximum number of nodes whose outputs are read in full (`GetCommandInvocation`).
 pub const FULL_OUTPUT_NODES_MAX: usize = 10;
-/// How many full outputs are read concurrently.
+/// Maximum number of failed nodes of a large command whose listed outputs are read.
+pub const FAILED_OUTPUT_NODES_MAX: usize = 50;
+/// How many outputs are read concurrently.
 const OUTPUT_READS_AT_ONCE: usize = 5;
 /// Pauses between reads of a command that is said to have ended but still reads as running: 3 s in
 /// total.
@@ -33,6 +40,10 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(800),
     Duration::from_millis(1_600),
 ];
+
+/// Pause between the end of a large command and the only read of its nodes: as long as the nodes of
+/// other commands are read again.
+const PAUSE_OF_LARGE: Duration = Duration::from_secs(3);
 
 /// Maximum length of unknown status details in an error, in bytes. Known details have up to 17.
 const QUOTED_DETAILS_BYTES_MAX: usize = 64;
@@ -84,7 +95,8 @@ impl Outcome {
     }
 }
 
-/// Why a command could not be settled now. It is safe to try again later.
+/// Why a command could not be settled now. It is safe to try again later, and of use except after
+/// [`OutputRefused`](Self::OutputRefused).
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
     /// `ListCommands` failed.
@@ -146,10 +158,11 @@ pub enum SettleError {
         /// The call that failed.
         source: CallError,
     },
-    /// Step Functions rejected even the report without outputs.
+    /// Step Functions rejected every answer, the last one a failure with nothing but the command's
+    /// own counts. Permanent: no later try can answer the task.
     #[error(
-        "Step Functions rejects the output of command {command_id}, both with and without script \
-         output"
+        "Step Functions rejects every answer to the task of command {command_id}: with and without \
+         script output, and without its nodes"
     )]
     OutputRefused {
         /// The command.
@@ -178,6 +191,14 @@ impl SettleError {
 /// Makes two reads concurrently, one more per step with long output (on up to ten nodes), and one
 /// answer. If the reads contradict the hint, it reads up to five times within 3 s.
 ///
+/// A command with more than [`LISTED_OUTPUTS_NODES_MAX`] nodes is large: it takes minutes to read.
+/// So its nodes are read once, 3 s after the command reads as ended. Of their outputs only the
+/// beginnings are kept, and the listed outputs of up to [`FAILED_OUTPUT_NODES_MAX`] failed nodes are
+/// read again.
+///
+/// A command with more than [`NODES_MAX`] nodes is answered from its own counts. So is one whose
+/// nodes can never be read, or whose report Step Functions rejects.
+///
 /// # Errors
 ///
 /// [`SettleError`] if a call fails, or if the reads still contradict the hint. The task is never
@@ -191,14 +212,22 @@ pub async fn settle(
     let settling = Settling { run_command, tasks, id, hint };
     let mut pauses = PAUSES.iter();
     loop {
-        let (command, mut invocations) = settling.read().await?;
-        let pause = pauses.next();
+        let (command, nodes) = settling.read().await?;
+        let is_last = command.as_ref().is_some_and(|command| is_large(command) && ended(command));
+        let pause = pauses.next().filter(|_| !is_last);
         let attempt = if pause.is_some() { Attempt::Early } else { Attempt::Last };
-        match settling.next_step(command, &invocations, attempt) {
+        match settling.next_step(command, nodes, attempt)? {
             Step::Done(outcome) => return Ok(outcome),
-            Step::Answer { command, token, failure } => {
-                settling.complete_outputs(&mut invocations).await?;
+            Step::Answer { command, token, mut invocations, failure } => {
+                if is_large(&command) {
+                    settling.complete_failed_outputs(&mut invocations).await?;
+                } else {
+                    settling.complete_outputs(&mut invocations).await?;
+                }
                 return settling.answer(&token, &command, &invocations, failure.as_ref()).await;
+            }
+            Step::AnswerUnread { command, token, unread } => {
+                return settling.answer_unread(&token, &command, unread).await;
             }
             Step::ReadAgain(lag) => match pause {
                 Some(pause) => tokio::time::sleep(*pause).await,
@@ -223,6 +252,9 @@ enum Attempt {
     Last,
 }
 
+/// The nodes of a command as they were read, or why they were not.
+type Nodes = Result<Vec<Invocation>, CallError>;
+
 /// What to do after a read.
 enum Step {
     Done(Outcome),
@@ -230,42 +262,86 @@ enum Step {
     Answer {
         command: Command,
         token: TaskToken,
+        invocations: Vec<Invocation>,
         failure: Option<StatusDetails>,
+    },
+    /// The command has ended, and its nodes cannot be told.
+    AnswerUnread {
+        command: Command,
+        token: TaskToken,
+        unread: Unread,
     },
     /// The read lags. The error to return if it was the last one.
     ReadAgain(SettleError),
 }
 
 impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
-    async fn read(&self) -> Result<(Option<Command>, Vec<Invocation>), SettleError> {
-        let command_id = || self.id.clone();
-        let command = self
-            .run_command
-            .command(self.id)
-            .map_err(|source| SettleError::ReadCommand { command_id: command_id(), source });
-        let invocations = self
-            .run_command
-            .invocations(self.id)
-            .map_err(|source| SettleError::ReadInvocations { command_id: command_id(), source });
-        try_join(command, invocations).await
+    /// Reads the command and its nodes. Those of a large command are not read before it has ended,
+    /// and those of one with too many nodes not at all.
+    async fn read(&self) -> Result<(Option<Command>, Nodes), SettleError> {
+        let (command, nodes) = self.read_at_once().await?;
+        match &command {
+            Some(large) if is_large(large) => {
+                let nodes = self.read_large(large).await;
+                Ok((command, nodes))
+            }
+            _ => Ok((command, nodes)),
+        }
+    }
+
+    /// Reads the command and, concurrently, its nodes, until the command turns out to be large.
+    async fn read_at_once(&self) -> Result<(Option<Command>, Nodes), SettleError> {
+        let failed = |source| SettleError::ReadCommand { command_id: self.id.clone(), source };
+        let command = pin!(self.run_command.command(self.id));
+        let nodes = pin!(self.run_command.invocations(self.id, Outputs::Listed));
+        match select(command, nodes).await {
+            Either::Left((command, nodes)) => match command.map_err(failed)? {
+                Some(large) if is_large(&large) => Ok((Some(large), Ok(Vec::new()))),
+                command => Ok((command, nodes.await)),
+            },
+            Either::Right((nodes, command)) => Ok((command.await.map_err(failed)?, nodes)),
+        }
+    }
+
+    async fn read_large(&self, command: &Command) -> Nodes {
+        let is_awaited = matches!(command.callback.task_token, Some(Ok(_)));
+        if !is_awaited || !ended(command) || command.target_count > NODES_MAX {
+            return Ok(Vec::new());
+        }
+        tokio::time::sleep(PAUSE_OF_LARGE).await;
+        self.run_command.invocations(self.id, Outputs::Beginnings).await
     }
 
     fn next_step(
         &self,
         command: Option<Command>,
-        invocations: &[Invocation],
+        nodes: Nodes,
         attempt: Attempt,
-    ) -> Step {
+    ) -> Result<Step, SettleError> {
         let command_id = self.id.clone();
         let Some(mut command) = command else {
-            return Step::ReadAgain(SettleError::NotFound { command_id });
+            return Ok(Step::ReadAgain(SettleError::NotFound { command_id }));
         };
         let token = match command.callback.task_token.take() {
-            None => return Step::Done(Outcome::NoToken),
-            Some(Err(_)) => return Step::Done(Outcome::TokenRejected),
+            None => return Ok(Step::Done(Outcome::NoToken)),
+            Some(Err(_)) => return Ok(Step::Done(Outcome::TokenRejected)),
             Some(Ok(token)) => token,
         };
-        match verdict(&command, invocations) {
+        if ended(&command) && command.target_count > NODES_MAX {
+            let unread = Unread::TooManyNodes;
+            return Ok(Step::AnswerUnread { command, token, unread });
+        }
+        let invocations = match nodes {
+            Ok(invocations) => invocations,
+            // A running command is not answered, whatever becomes of its nodes.
+            Err(_) if !ended(&command) => Vec::new(),
+            Err(error) if error.is_final() => {
+                tracing::warn!(%command_id, %error, "the command's nodes can never be read");
+                return Ok(Step::AnswerUnread { command, token, unread: Unread::Unreadable });
+            }
+            Err(source) => return Err(SettleError::ReadInvocations { command_id, source }),
+        };
+        Ok(match verdict(&command, &invocations) {
             Verdict::Running if self.hint == Hint::Changed => Step::Done(Outcome::Running),
             Verdict::Running => Step::ReadAgain(SettleError::NotEnded {
                 command_id,
@@ -285,10 +361,10 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
                 })
             }
             Verdict::Unseen(reason) | Verdict::Failure(reason) => {
-                Step::Answer { command, token, failure: Some(reason) }
+                Step::Answer { command, token, invocations, failure: Some(reason) }
             }
-            Verdict::Success => Step::Answer { command, token, failure: None },
-        }
+            Verdict::Success => Step::Answer { command, token, invocations, failure: None },
+        })
     }
 
     /// If there are few nodes, reads in full the outputs that the listing truncated or mixed up.
@@ -329,6 +405,37 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
             .await
     }
 
+    /// Reads the listed outputs of the failed nodes that a large command's report begins with, where
+    /// only a beginning was kept.
+    async fn complete_failed_outputs(
+        &self,
+        invocations: &mut [Invocation],
+    ) -> Result<(), SettleError> {
+        let mut failed: Vec<_> =
+            invocations.iter_mut().filter(|invocation| !invocation.has_succeeded()).collect();
+        failed.sort_unstable_by(|one, other| one.instance_id.cmp(&other.instance_id));
+        failed.truncate(FAILED_OUTPUT_NODES_MAX);
+        failed.retain(|invocation| invocation.plugins.iter().any(|step| step.output.truncated));
+        stream::iter(failed.into_iter().map(Ok))
+            .try_for_each_concurrent(OUTPUT_READS_AT_ONCE, |invocation| async move {
+                let instance_id = &invocation.instance_id;
+                match self.run_command.invocation(self.id, instance_id).await {
+                    Ok(read) => take_outputs(invocation, read),
+                    // Do not leave the task waiting for an output that cannot be read.
+                    Err(error) if error.kind == CallErrorKind::Permanent => tracing::warn!(
+                        command_id = %self.id, %instance_id, %error,
+                        "output stays truncated: reading the node failed"
+                    ),
+                    Err(source) => {
+                        let command_id = self.id.clone();
+                        return Err(SettleError::ReadInvocations { command_id, source });
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
     /// Answers the task of a command that has ended.
     async fn answer(
         &self,
@@ -355,13 +462,60 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
                 (receipt, Outcome::Succeeded)
             }
         };
-        match receipt {
-            AnswerReceipt::Accepted => Ok(accepted),
-            AnswerReceipt::AlreadyClosed => Ok(Outcome::AlreadyClosed),
-            AnswerReceipt::TokenRejected => Ok(Outcome::TokenRejected),
-            AnswerReceipt::OutputRejected => {
-                Err(SettleError::OutputRefused { command_id: command.id.clone() })
+        if let Some(outcome) = outcome(receipt, accepted) {
+            return Ok(outcome);
+        }
+        tracing::warn!(command_id = %self.id, "Step Functions rejects the command's report");
+        self.answer_unread(token, command, Unread::Unreadable).await
+    }
+
+    /// Answers the task of a command that has ended from the command's own counts.
+    async fn answer_unread(
+        &self,
+        token: &TaskToken,
+        command: &Command,
+        unread: Unread,
+    ) -> Result<Outcome, SettleError> {
+        let failed = |source| SettleError::Answer { command_id: command.id.clone(), source };
+        let report = report_without_nodes(command);
+        let error = unread.error_name();
+        if unread == Unread::TooManyNodes && command.callback.on_failure == OnFailure::Report {
+            let receipt = self.tasks.succeed(token, &report).await.map_err(failed)?;
+            if let Some(outcome) = outcome(receipt, Outcome::Succeeded) {
+                return Ok(outcome);
             }
+        }
+        let receipt = self.tasks.fail(token, error, &report).await.map_err(failed)?;
+        outcome(receipt, Outcome::Failed { error: error.to_owned() })
+            .ok_or_else(|| SettleError::OutputRefused { command_id: command.id.clone() })
+    }
+}
+
+/// What became of an answer; `None` if Step Functions rejects what it says.
+fn outcome(receipt: AnswerReceipt, accepted: Outcome) -> Option<Outcome> {
+    match receipt {
+        AnswerReceipt::Accepted => Some(accepted),
+        AnswerReceipt::AlreadyClosed => Some(Outcome::AlreadyClosed),
+        AnswerReceipt::TokenRejected => Some(Outcome::TokenRejected),
+        AnswerReceipt::OutputRejected => None,
+    }
+}
+
+fn ended(command: &Command) -> bool {
+    has_ended(&command.status, &command.status_details)
+}
+
+/// Whether a command has too many nodes to keep their listed outputs.
+fn is_large(command: &Command) -> bool {
+    command.target_count > LISTED_OUTPUTS_NODES_MAX
+}
+
+/// Replaces beginnings of outputs by what was read later, unless that read is older.
+fn take_outputs(invocation: &mut Invocation, read: Option<Invocation>) {
+    let read = read.map(|read| read.plugins).unwrap_or_default();
+    for (step, read) in invocation.plugins.iter_mut().zip(read) {
+        if step.name == read.name && is_at_least_as_long(&read.output, &step.output) {
+            step.output = read.output;
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::{TOKEN, parts};
 
 /// The longest error: fixed words, ids, and one quote.
 const ERROR_CHARS_MAX: usize = 500;
-/// Answers to one task: the whole report, and the one without outputs.
-const ANSWERS_OF_A_TASK_MAX: usize = 2;
+/// Answers to one task: the whole report, the one without outputs, and the one without nodes.
+const ANSWERS_OF_A_TASK_MAX: usize = 3;
+/// Errors whose cause holds nothing that a node said.
+const ERRORS_WITHOUT_NODES: [&str; 2] = ["RunCommand.TooManyNodes", "RunCommand.Unreadable"];
 
 /// The bodies that AWS answers with.
 #[derive(Debug, Clone, Default)]
@@ -96,9 +98,11 @@ fn check_requests(requests: &[Request], answers: &Answers) {
 
 fn check_read(operation: &str, body: &Value) {
     assert_eq!(body["CommandId"], COMMAND_ID, "{operation}");
-    if operation == "GetCommandInvocation" {
-        let id = body["InstanceId"].as_str().expect("outputs are read by node");
+    let id = body["InstanceId"].as_str();
+    assert!(id.is_some() || operation != "GetCommandInvocation", "outputs are read by node");
+    if let Some(id) = id {
         assert!(InstanceId::parse(id).is_ok(), "{id}");
+        assert!(!id.contains(TOKEN), "a token is taken for a node");
     }
 }
 
@@ -120,7 +124,12 @@ fn check_answer(body: &Value, answers: &Answers) {
         _ => panic!("an answer is an output, or an error and its cause"),
     };
     let report: Value = serde_json::from_str(report).expect("a report is JSON");
-    assert!(report["Invocations"].is_array(), "{report}");
+    let entries = report["Invocations"].as_array().expect("a report has invocations");
+    let is_without_nodes = text("error").is_some_and(|name| ERRORS_WITHOUT_NODES.contains(&name));
+    assert!(!is_without_nodes || entries.is_empty(), "{report}");
+    for id in entries.iter().map(|entry| &entry["InstanceId"]) {
+        assert!(*id != TOKEN, "a token is told as a node");
+    }
 }
 
 /// Whether a token stands in the answer that should hold it. One that is written with escapes is

@@ -20,7 +20,7 @@ use crate::simulated_aws::{Closed, Port, SimulatedAws};
 /// How often Lambda invokes the relay for one event.
 const RELAY_ATTEMPTS: u64 = 3;
 /// How long an invocation of the relay may take.
-const RELAY_TIMEOUT: Duration = Duration::from_mins(1);
+const RELAY_TIMEOUT: Duration = Duration::from_mins(5);
 /// How often a task is tried again, with a new token.
 const RETRIES_MAX: u64 = 2;
 /// As the function has it.

@@ -161,7 +161,7 @@ pub const ALL: &[Mutation] = &[
     },
     Mutation {
         name: "does-not-shorten-a-refused-output",
-        rule: "what was seen executing is answered two sweeps after",
+        rule: "the answer is the command's true result",
         file: "settle.rs",
         find: "let output = report_without_outputs(",
         replace: "let output = report(",

@@ -15,7 +15,7 @@ use std::time::Duration;
 use callback::command::OnAbandon;
 use callback::output::Output;
 use callback::ports::{
-    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandListing, CommandPage,
+    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandListing, CommandPage, Outputs,
     PageToken, Pulse, Stage,
 };
 use callback::testing::world::{Answer, Op};
@@ -503,7 +503,11 @@ impl RunCommand for Port {
         .await
     }
 
-    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
+    async fn invocations(
+        &self,
+        id: &CommandId,
+        outputs: Outputs,
+    ) -> Result<Vec<Invocation>, CallError> {
         let index = self.aws.state().with_id(id);
         let subject = index.map_or(u64::MAX, |index| index as u64);
         self.call(Op::ListCommandInvocations, subject, |state, now| {
@@ -512,9 +516,23 @@ impl RunCommand for Port {
             let reads = state.flow(self.flow).of(index);
             reads.invocation_reads += 1;
             reads.invocations_as_of = at;
-            Ok(state.entries[index].command.invocations(at, state.time()))
+            let mut invocations = state.entries[index].command.invocations(at, state.time());
+            for step in invocations.iter_mut().flat_map(|node| &mut node.plugins) {
+                step.output = outputs.keep(std::mem::take(&mut step.output));
+            }
+            Ok(invocations)
         })
         .await
+    }
+
+    /// No command here has so many nodes that they are read one by one.
+    async fn invocation(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+    ) -> Result<Option<Invocation>, CallError> {
+        let invocations = self.invocations(id, Outputs::Listed).await?;
+        Ok(invocations.into_iter().find(|node| node.instance_id == *instance_id))
     }
 
     async fn output(

@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::tls::TrustStore;
-use callback::command::OnFailure;
-use callback::ports::{AnswerReceipt, CallError, CallErrorKind, CallErrorReason, INVOCATIONS_MAX};
-use callback::{CommandId, InstanceId, RunCommand, Status, StatusDetails, TaskToken, Tasks};
+use callback::command::{OnFailure, Plugin};
+use callback::ports::{
+    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, LISTED_OUTPUTS_NODES_MAX, NODES_MAX,
+    Outputs,
+};
+use callback::{
+    CommandId, InstanceId, Invocation, RunCommand, Status, StatusDetails, TaskToken, Tasks,
+};
 use callback_aws::Clients;
 use callback_aws::clients::{Patience, http_client};
 use callback_aws::testing::aws_server::{AwsServer, Reply};
@@ -117,7 +122,7 @@ async fn an_unknown_command_is_no_error(#[case] reply: Reply) {
     server.script("ListCommands", [reply.clone()]);
     server.script("ListCommandInvocations", [reply]);
     assert!(clients.ssm.command(&id()).await.unwrap().is_none());
-    assert_eq!(clients.ssm.invocations(&id()).await.unwrap(), []);
+    assert_eq!(clients.ssm.invocations(&id(), Outputs::Listed).await.unwrap(), []);
 }
 
 #[rstest]
@@ -150,7 +155,7 @@ async fn values_of_the_future_are_kept_and_missing_ones_fall_back() {
     let command = clients.ssm.command(&id()).await.unwrap().unwrap();
     assert_eq!(command.status, Status::Other("Paused".into()));
     assert_eq!(command.status_details, StatusDetails::Other("LidClosed".into()));
-    let invocations = clients.ssm.invocations(&id()).await.unwrap();
+    let invocations = clients.ssm.invocations(&id(), Outputs::Listed).await.unwrap();
     assert_eq!(invocations[0].status_details, StatusDetails::Failed);
 }
 
@@ -169,7 +174,7 @@ async fn invocations_are_read_page_by_page() {
         ],
     );
 
-    let invocations = clients.ssm.invocations(&id()).await.unwrap();
+    let invocations = clients.ssm.invocations(&id(), Outputs::Listed).await.unwrap();
 
     let nodes: Vec<_> = invocations.iter().map(|one| one.instance_id.as_str()).collect();
     assert_eq!(nodes, ["i-00000001", "i-00000002", "mi-00000003"]);
@@ -194,10 +199,105 @@ async fn pages_without_end_are_not_read_without_end() {
     let (server, clients) = server_and_clients().await;
     let page = json!({ "CommandInvocations": [], "NextToken": "again" });
     server.script("ListCommandInvocations", [Reply::Answer(page)]);
-    let error = clients.ssm.invocations(&id()).await.unwrap_err();
-    assert_eq!(error.kind, CallErrorKind::Permanent);
-    assert!(error.to_string().contains("more than 10000 invocations"), "{error}");
-    assert_eq!(server.calls("ListCommandInvocations").len(), INVOCATIONS_MAX / 25);
+    let error = clients.ssm.invocations(&id(), Outputs::Beginnings).await.unwrap_err();
+    assert!(error.is_final());
+    assert!(error.to_string().contains("more than 800 pages of invocations"), "{error}");
+    // Twice as many as full pages would take.
+    assert_eq!(server.calls("ListCommandInvocations").len(), NODES_MAX as usize / 25);
+}
+
+#[tokio::test]
+async fn whole_outputs_are_not_kept_without_end() {
+    let (server, clients) = server_and_clients().await;
+    let nodes = vec![invocation_json(NODE); 50];
+    let page = json!({ "CommandInvocations": nodes, "NextToken": "again" });
+    server.script("ListCommandInvocations", [Reply::Answer(page)]);
+    let error = clients.ssm.invocations(&id(), Outputs::Listed).await.unwrap_err();
+    assert!(error.is_final());
+    assert!(error.to_string().contains("more than 2000 invocations of one command"), "{error}");
+    // Twice as many as there should be, and the page that tells.
+    let pages = LISTED_OUTPUTS_NODES_MAX as usize / 25 + 1;
+    assert_eq!(server.calls("ListCommandInvocations").len(), pages);
+}
+
+/// What a read invocation holds on the heap, and itself, in bytes.
+fn held_bytes(invocation: &Invocation) -> usize {
+    let texts = |plugin: &Plugin| {
+        let Plugin { name, output, .. } = plugin;
+        name.capacity() + output.stdout.capacity() + output.stderr.capacity()
+    };
+    let plugins = invocation.plugins.capacity() * size_of::<Plugin>();
+    size_of::<Invocation>()
+        + invocation.instance_id.as_str().len()
+        + invocation.standard_output_url.capacity()
+        + invocation.standard_error_url.capacity()
+        + plugins
+        + invocation.plugins.iter().map(texts).sum::<usize>()
+}
+
+#[tokio::test]
+async fn beginnings_of_outputs_fit_into_memory() {
+    let (server, clients) = server_and_clients().await;
+    let mut node = invocation_json(NODE);
+    node["StandardOutputUrl"] = "u".repeat(300).into();
+    node["StandardErrorUrl"] = "u".repeat(300).into();
+    node["CommandPlugins"][0]["Output"] =
+        format!("{}\n----------ERROR-------\n{}", "語".repeat(1_200), "語".repeat(1_200)).into();
+    let page = json!({ "CommandInvocations": [node] });
+    server.script("ListCommandInvocations", [Reply::Answer(page)]);
+
+    let listed = clients.ssm.invocations(&id(), Outputs::Listed).await.unwrap();
+    let beginnings = clients.ssm.invocations(&id(), Outputs::Beginnings).await.unwrap();
+
+    let plugin = &beginnings[0].plugins[0];
+    assert_eq!((plugin.response_code, plugin.output.truncated), (Some(3), true));
+    assert_eq!(plugin.output.stdout, "語".repeat(64));
+    assert_eq!(plugin.output.stderr, "語".repeat(64));
+    // The functions have 256 MB. A report takes about as much again.
+    let whole = held_bytes(&listed[0]) * NODES_MAX as usize;
+    let kept = held_bytes(&beginnings[0]) * NODES_MAX as usize;
+    assert!(whole > 150_000_000, "{whole} bytes, too many to keep");
+    assert!(kept < 45_000_000, "{kept} bytes of {NODES_MAX} nodes");
+}
+
+#[tokio::test]
+async fn one_node_is_read_by_its_id() {
+    let (server, clients) = server_and_clients().await;
+    let other = "ecs:cluster_task-7";
+    let page = json!({ "CommandInvocations": [invocation_json(NODE), invocation_json(other)] });
+    server.script("ListCommandInvocations", [Reply::Answer(page)]);
+    let node = InstanceId::parse(other).unwrap();
+
+    let read = clients.ssm.invocation(&id(), &node).await.unwrap().unwrap();
+
+    assert_eq!((&read.instance_id, read.plugins[0].output.stdout.as_str()), (&node, "out"));
+    assert_eq!(
+        server.calls("ListCommandInvocations"),
+        [
+            json!({ "CommandId": COMMAND_ID, "InstanceId": other, "Details": true, "MaxResults": 50 })
+        ]
+    );
+    server.script("ListCommandInvocations", [Reply::Answer(json!({}))]);
+    assert_eq!(clients.ssm.invocation(&id(), &node).await, Ok(None));
+}
+
+/// What is worth another try, even if only after somebody corrects a policy, and what never is.
+#[rstest]
+#[case::throttled(Reply::Error(400, "ThrottlingException", "x"), false)]
+#[case::denied(Reply::Error(400, "AccessDeniedException", "x"), false)]
+#[case::expired(Reply::Error(400, "ExpiredTokenException", "x"), false)]
+#[case::signature(Reply::Error(400, "InvalidSignatureException", "x"), false)]
+#[case::stale_page(Reply::Error(400, "InvalidNextToken", "x"), false)]
+#[case::garbage(Reply::Raw(200, "<html>"), false)]
+#[case::invalid(Reply::Error(400, "ValidationException", "x"), true)]
+#[case::no_id(Reply::Raw(200, r#"{"CommandInvocations":[{"InstanceId":""}]}"#), true)]
+#[case::space(Reply::Raw(200, r#"{"CommandInvocations":[{"InstanceId":"i 1"}]}"#), true)]
+#[tokio::test]
+async fn a_read_fails_for_good_or_not(#[case] reply: Reply, #[case] is_final: bool) {
+    let (server, clients) = server_and_clients().await;
+    server.script("ListCommandInvocations", [reply]);
+    let error = clients.ssm.invocations(&id(), Outputs::Listed).await.unwrap_err();
+    assert_eq!(error.is_final(), is_final, "{error}");
 }
 
 #[tokio::test]
@@ -397,7 +497,8 @@ async fn warm_connections_are_those_that_the_first_calls_use() {
     assert_eq!(server.connections(), 3);
 
     let command_id = id();
-    let reads = (clients.ssm.command(&command_id), clients.ssm.invocations(&command_id));
+    let reads =
+        (clients.ssm.command(&command_id), clients.ssm.invocations(&command_id, Outputs::Listed));
     let (command, invocations) = tokio::join!(reads.0, reads.1);
     assert!(command.unwrap().is_none() && invocations.unwrap().is_empty());
     clients.step_functions.heartbeat(&token()).await.unwrap();

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::output::Output;
 use crate::ports::{
-    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandListing, CommandPage,
+    AnswerReceipt, CallError, CallErrorKind, CallErrorReason, CommandListing, CommandPage, Outputs,
     PageToken, Pulse, Stage,
 };
 use crate::status::has_ended;
@@ -32,8 +32,9 @@ const OUTPUT_BYTES_MAX: usize = 262_144;
 const ERROR_CHARS_MAX: usize = 256;
 /// Maximum length of a cause, in characters (Step Functions API, `SendTaskFailure`).
 const CAUSE_CHARS_MAX: usize = 32_768;
-/// Maximum number of commands on one page of a list (SSM API, `ListCommands`).
-const PAGE_COMMANDS_MAX: usize = 50;
+/// Maximum number of items on one page of a list (SSM API, `ListCommands` and
+/// `ListCommandInvocations`).
+const PAGE_ITEMS_MAX: usize = 50;
 
 /// An operation of AWS behind the ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +45,10 @@ pub enum Op {
     ListPage,
     /// Cancels a command.
     CancelCommand,
-    /// Reads the invocations of a command.
+    /// Reads one page of the invocations of a command.
     ListCommandInvocations,
+    /// Reads the invocation of a command on one node: `ListCommandInvocations` with a node.
+    ListNodeInvocation,
     /// Reads the full output of a step on a node.
     GetCommandInvocation,
     /// Answers a task with an output.
@@ -58,11 +61,12 @@ pub enum Op {
 
 impl Op {
     /// All operations.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ListCommands,
         Self::ListPage,
         Self::CancelCommand,
         Self::ListCommandInvocations,
+        Self::ListNodeInvocation,
         Self::GetCommandInvocation,
         Self::SendTaskSuccess,
         Self::SendTaskFailure,
@@ -74,7 +78,7 @@ impl Op {
         match self {
             Self::ListCommands | Self::ListPage => "ListCommands",
             Self::CancelCommand => "CancelCommand",
-            Self::ListCommandInvocations => "ListCommandInvocations",
+            Self::ListCommandInvocations | Self::ListNodeInvocation => "ListCommandInvocations",
             Self::GetCommandInvocation => "GetCommandInvocation",
             Self::SendTaskSuccess => "SendTaskSuccess",
             Self::SendTaskFailure => "SendTaskFailure",
@@ -104,6 +108,8 @@ pub enum Fault {
     TimedOut,
     /// The call took effect, but the response was lost.
     TimedOutAfterTakingEffect,
+    /// The response lacks required content.
+    Incomprehensible,
 }
 
 impl Fault {
@@ -118,6 +124,10 @@ impl Fault {
             Self::TimedOut | Self::TimedOutAfterTakingEffect => {
                 op.error(CallErrorReason::TimedOut, CallErrorKind::Transient)
             }
+            Self::Incomprehensible => op.error(
+                CallErrorReason::InvalidResponse("without an ID".to_owned()),
+                CallErrorKind::Permanent,
+            ),
         }
     }
 }
@@ -169,6 +179,7 @@ struct State {
     cancelled: Vec<CommandId>,
     listings: Vec<CommandListing>,
     output_bytes_max: usize,
+    takes_causes: bool,
     faults: BTreeMap<Op, VecDeque<Fault>>,
     durations: BTreeMap<Op, Duration>,
     calls: BTreeMap<Op, usize>,
@@ -186,6 +197,7 @@ impl Default for State {
             cancelled: Vec::new(),
             listings: Vec::new(),
             output_bytes_max: OUTPUT_BYTES_MAX,
+            takes_causes: true,
             faults: BTreeMap::new(),
             durations: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -286,6 +298,11 @@ impl World {
     /// Lets Step Functions accept only outputs of at most `bytes`, fewer than documented.
     pub fn take_outputs_up_to(&self, bytes: usize) {
         self.state().output_bytes_max = bytes;
+    }
+
+    /// Lets Step Functions refuse every error with its cause.
+    pub fn take_no_causes(&self) {
+        self.state().takes_causes = false;
     }
 
     /// Lets the next call of this operation fail. Calling this twice fails the next two calls.
@@ -440,7 +457,7 @@ impl State {
             .map(|(time, id)| (time, id.clone()))
             .skip_while(|found| last.as_ref().is_some_and(|last| found >= last))
             .peekable();
-        let page: Vec<_> = ids.by_ref().take(PAGE_COMMANDS_MAX).collect();
+        let page: Vec<_> = ids.by_ref().take(PAGE_ITEMS_MAX).collect();
         let last = page.last().filter(|_| ids.peek().is_some());
         let next = last.map(|(time, id)| PageToken(format!("{time} {id}")));
         (page.into_iter().map(|(_, id)| id).collect(), next)
@@ -491,11 +508,37 @@ impl RunCommand for World {
         self.call(op, |state| state.describe(op, id)).await
     }
 
-    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
+    /// Makes one call per page; the first one reads them all.
+    async fn invocations(
+        &self,
+        id: &CommandId,
+        outputs: Outputs,
+    ) -> Result<Vec<Invocation>, CallError> {
         let op = Op::ListCommandInvocations;
+        let invocations: Vec<_> = self
+            .call(op, |state| {
+                let reading = state.read(op, id);
+                let invocations = reading.iter().flat_map(|reading| &reading.invocations);
+                Ok(invocations.map(|invocation| listed(invocation, outputs)).collect())
+            })
+            .await?;
+        for _ in 1..invocations.len().div_ceil(PAGE_ITEMS_MAX) {
+            self.call(op, |_| Ok(())).await?;
+        }
+        Ok(invocations)
+    }
+
+    async fn invocation(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+    ) -> Result<Option<Invocation>, CallError> {
+        let op = Op::ListNodeInvocation;
         self.call(op, |state| {
             let reading = state.read(op, id);
-            Ok(reading.iter().flat_map(|reading| &reading.invocations).map(listed).collect())
+            let mut invocations = reading.iter().flat_map(|reading| &reading.invocations);
+            let found = invocations.find(|invocation| invocation.instance_id == *instance_id);
+            Ok(found.map(|invocation| listed(invocation, Outputs::Listed)))
         })
         .await
     }
@@ -575,6 +618,9 @@ impl Tasks for World {
             if !is_short {
                 return Err(op.api_error("ValidationException", CallErrorKind::Permanent));
             }
+            if !state.takes_causes {
+                return Ok(AnswerReceipt::OutputRejected);
+            }
             let answer = Answer::Failure { error: error.to_owned(), cause: cause.to_owned() };
             Ok(state.answer(token, answer))
         })
@@ -606,10 +652,11 @@ fn place(PageToken(token): &PageToken) -> (Timestamp, CommandId) {
 }
 
 /// An invocation as listed, with truncated outputs.
-fn listed(invocation: &Invocation) -> Invocation {
+fn listed(invocation: &Invocation, outputs: Outputs) -> Invocation {
     let mut listed = invocation.clone();
     for plugin in &mut listed.plugins {
-        plugin.output = listed_output(&plugin.output.stdout, &plugin.output.stderr);
+        let Output { stdout, stderr, .. } = &plugin.output;
+        plugin.output = outputs.keep(listed_output(stdout, stderr));
     }
     listed
 }

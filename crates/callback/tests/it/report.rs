@@ -3,7 +3,7 @@
 use callback::command::Callback;
 use callback::report::{
     CAUSE_BYTES_MAX, ERROR_BYTES_MAX, FAILED_TEXT_BYTES_KEPT, OUTPUT_BYTES_MAX, error_name, report,
-    report_without_outputs,
+    report_without_nodes, report_without_outputs,
 };
 use callback::{Command, Invocation, Status, StatusDetails};
 use proptest::collection::vec;
@@ -17,9 +17,13 @@ use crate::sample::{TOKEN, command, exited, invocation, plugin};
 
 #[track_caller]
 fn whole(command: &Command, invocations: &[Invocation]) -> String {
-    let json = report(command, invocations, OUTPUT_BYTES_MAX);
-    serde_json::from_str::<Read>(&json).unwrap();
-    laid_out(&json)
+    whole_of(&report(command, invocations, OUTPUT_BYTES_MAX))
+}
+
+#[track_caller]
+fn whole_of(json: &str) -> String {
+    serde_json::from_str::<Read>(json).unwrap();
+    laid_out(json)
 }
 
 /// The same JSON, one value per line. The bytes inside of strings stay as they are.
@@ -121,6 +125,13 @@ fn without_outputs_everything_else_is_told() {
     let nodes = [exited(1, 0, "said", ""), exited(2, 1, "", "said"), exited(3, 0, "", "")];
     let json = report_without_outputs(&command("Failed", "Failed", 3), &nodes, OUTPUT_BYTES_MAX);
     insta::assert_snapshot!(laid_out(&json));
+}
+
+#[test]
+fn without_nodes_the_command_is_told_and_all_nodes_are_counted() {
+    let mut command = command("Failed", "Failed", 20_001);
+    command.error_count = 7;
+    insta::assert_snapshot!(whole_of(&report_without_nodes(&command)));
 }
 
 // Limits.
@@ -394,6 +405,7 @@ fn the_smallest_report_is_as_small_as_documented() {
     let nodes = many(200, 10, "x");
     assert!(report(&command, &nodes, 1_500).len() <= 1_500);
     assert!(report(&command, &nodes, 0).len() < 1_500);
+    assert!(report_without_nodes(&command).len() < 1_500);
 }
 
 #[test]
@@ -407,6 +419,7 @@ fn the_token_is_in_no_report() {
         report(&command, &nodes, OUTPUT_BYTES_MAX),
         report(&command, &nodes, 0),
         report_without_outputs(&command, &nodes, OUTPUT_BYTES_MAX),
+        report_without_nodes(&command),
     ] {
         assert!(!json.contains(TOKEN) && !json.contains("askToken"));
     }

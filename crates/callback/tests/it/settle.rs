@@ -3,9 +3,9 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use callback::ports::CallErrorKind;
+use callback::ports::{CallErrorKind, LISTED_OUTPUTS_NODES_MAX, NODES_MAX};
 use callback::testing::log::Log;
-use callback::testing::sample::{command, command_id, invocation};
+use callback::testing::sample::{command, command_id, instance_id, invocation};
 use callback::testing::world::{Answer, Fault, Op, World};
 use callback::{Command, CommandId, Hint, Invocation, Outcome, SettleError, settle};
 use serde_json::Value;
@@ -576,15 +576,266 @@ async fn a_refused_output_is_answered_without_the_scripts_outputs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_output_that_is_refused_twice_is_an_error() {
+async fn an_output_that_is_refused_twice_is_a_failure_without_nodes() {
+    for parameters in
+        [&[("taskToken", TOKEN)][..], &[("taskToken", TOKEN), ("onFailure", "Report")]]
+    {
+        let nodes = vec![invocation(1, "Success", "said", "")];
+        let (world, id) = world_with_parameters(parameters, "Success", nodes);
+        world.take_outputs_up_to(10);
+        assert_eq!(settle_ended(&world, &id).await.unwrap(), failed("RunCommand.Unreadable"));
+        assert_unread(&world, "RunCommand.Unreadable", "Success", 1);
+        assert_eq!(answer_calls(&world), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_refused_in_every_form_is_an_error_for_good() {
+    for (details, calls) in [("Success", 3), ("Failed", 2)] {
+        let (world, id) = world_with(details, nodes(1, details));
+        world.take_outputs_up_to(10);
+        world.take_no_causes();
+        let error = settle_ended(&world, &id).await.unwrap_err();
+        assert!(matches!(&error, SettleError::OutputRefused { command_id } if *command_id == id));
+        assert!(error.to_string().contains(id.as_str()));
+        assert_eq!(error.name(), "OutputRefused");
+        assert_eq!(answer_calls(&world), calls);
+        assert_unanswered(&world);
+    }
+}
+
+// Nodes that cannot be read.
+
+/// The only answer tells no node, counts them all, and says how the command ended.
+#[track_caller]
+fn assert_unread(world: &World, name: &str, details: &str, target_count: u32) {
+    let (error, cause) = the_error_and_cause(world);
+    assert_eq!(error, name);
+    assert_tells_no_node(&cause, details, target_count);
+}
+
+#[track_caller]
+fn assert_tells_no_node(report: &Value, details: &str, target_count: u32) {
+    assert_eq!(report["StatusDetails"], details);
+    assert_eq!(report["TargetCount"], target_count);
+    assert_eq!(report["Invocations"], Value::Array(vec![]));
+    assert_eq!(report["InvocationsOmitted"], target_count);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_can_never_be_read_are_a_failure_of_their_own() {
+    for details in ["Success", "Failed"] {
+        for parameters in
+            [&[("taskToken", TOKEN)][..], &[("taskToken", TOKEN), ("onFailure", "Report")]]
+        {
+            let (world, id) = world_with_parameters(parameters, details, nodes(2, details));
+            world.fail_next(Op::ListCommandInvocations, Fault::Incomprehensible);
+            let started = Instant::now();
+            assert_eq!(settle_ended(&world, &id).await.unwrap(), failed("RunCommand.Unreadable"));
+            assert_eq!(started.elapsed(), Duration::ZERO);
+            assert_unread(&world, "RunCommand.Unreadable", details, 2);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_command_is_not_answered_whatever_becomes_of_its_nodes() {
+    for fault in [Fault::Incomprehensible, Fault::Denied, Fault::Throttled] {
+        let (world, id) = world_with("InProgress", nodes(1, "InProgress"));
+        world.fail_next(Op::ListCommandInvocations, fault);
+        let outcome = settle(&world, &world, &id, Hint::Changed).await.unwrap();
+        assert_eq!(outcome, Outcome::Running);
+        assert_unanswered(&world);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_can_never_be_read_is_an_error() {
+    // Without it, there is no token to answer.
     let (world, id) = world_with("Success", nodes(1, "Success"));
-    world.take_outputs_up_to(10);
-    let error = settle_ended(&world, &id).await.unwrap_err();
-    assert!(matches!(&error, SettleError::OutputRefused { command_id } if *command_id == id));
-    assert!(error.to_string().contains(id.as_str()));
-    assert_eq!(error.name(), "OutputRefused");
-    assert_eq!(answer_calls(&world), 2);
+    world.fail_next(Op::ListCommands, Fault::Incomprehensible);
+    assert_eq!(settle_ended(&world, &id).await.unwrap_err().name(), "ReadCommandFailed");
+}
+
+// Commands of many nodes.
+
+/// A world in which the task waits for a command of so many nodes, some of which failed.
+fn large_world(nodes_count: u32, failed: u32, details: &str) -> (World, CommandId) {
+    let error = "e".repeat(500);
+    let nodes = (1..=nodes_count).map(|node| match node {
+        // The last ones.
+        node if node > nodes_count - failed => invocation(node, "Failed", "half", &error),
+        node => invocation(node, "Success", &"o".repeat(500), ""),
+    });
+    world_with(details, nodes.collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_nodes_are_a_failure_of_their_own() {
+    for details in ["Success", "Failed", "DeliveryTimedOut"] {
+        let (world, id) = world_with(details, nodes(2, details));
+        let mut command = command_of(&id, details, &nodes(2, details));
+        command.target_count = NODES_MAX + 1;
+        world.put_command(command.clone(), nodes(2, details));
+        let started = Instant::now();
+        assert_eq!(settle_ended(&world, &id).await.unwrap(), failed("RunCommand.TooManyNodes"));
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        assert_unread(&world, "RunCommand.TooManyNodes", details, NODES_MAX + 1);
+        assert_eq!(world.calls(Op::ListCommandInvocations), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_nodes_can_be_reported_as_data() {
+    for is_refused in [false, true] {
+        let parameters = [("taskToken", TOKEN), ("onFailure", "Report")];
+        let (world, id) = world_with_parameters(&parameters, "Failed", vec![]);
+        let mut command = command(&id, &parameters, "Failed", &[]);
+        command.target_count = NODES_MAX + 1;
+        world.put_command(command, vec![]);
+        if is_refused {
+            world.take_outputs_up_to(10);
+            assert_eq!(settle_ended(&world, &id).await.unwrap(), failed("RunCommand.TooManyNodes"));
+            assert_unread(&world, "RunCommand.TooManyNodes", "Failed", NODES_MAX + 1);
+        } else {
+            assert_eq!(settle_ended(&world, &id).await.unwrap(), Outcome::Succeeded);
+            assert_tells_no_node(&the_output(&world), "Failed", NODES_MAX + 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_nodes_are_no_reason_to_answer_while_the_command_runs() {
+    let (world, id) = world_with("InProgress", vec![]);
+    for target_count in [LISTED_OUTPUTS_NODES_MAX + 1, NODES_MAX + 1] {
+        let mut command = command_of(&id, "InProgress", &[]);
+        command.target_count = target_count;
+        world.put_command(command, vec![]);
+        let outcome = settle(&world, &world, &id, Hint::Changed).await.unwrap();
+        assert_eq!(outcome, Outcome::Running);
+        assert_eq!(settle_ended(&world, &id).await.unwrap_err().name(), "CommandNotEnded");
+        assert_unanswered(&world);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_nodes_are_not_read_for_nobody() {
+    for parameters in [&[][..], &[("taskToken", "")]] {
+        let nodes = nodes(LISTED_OUTPUTS_NODES_MAX + 1, "Success");
+        let (world, id) = world_with_parameters(parameters, "Success", nodes);
+        settle_ended(&world, &id).await.unwrap();
+        assert_eq!(world.calls(Op::ListCommandInvocations), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_thousand_nodes_are_answered_within_the_time_of_the_relay() {
+    for (failed_nodes, details) in [(0, "Success"), (300, "Failed"), (NODES_MAX, "Failed")] {
+        let (world, id) = large_world(NODES_MAX, failed_nodes, details);
+        for op in [
+            Op::ListCommands,
+            Op::ListCommandInvocations,
+            Op::ListNodeInvocation,
+            Op::SendTaskSuccess,
+            Op::SendTaskFailure,
+        ] {
+            world.slow(op, Duration::from_millis(500));
+        }
+        let started = Instant::now();
+
+        let outcome = settle_ended(&world, &id).await.unwrap();
+
+        assert!(started.elapsed() < Duration::from_secs(220), "{:?}", started.elapsed());
+        let told = if outcome == Outcome::Succeeded {
+            the_output(&world)
+        } else {
+            the_error_and_cause(&world).1
+        };
+        let entries = told["Invocations"].as_array().unwrap();
+        let omitted = told["InvocationsOmitted"].as_u64().unwrap();
+        assert_eq!(entries.len() as u64 + omitted, u64::from(NODES_MAX));
+        assert!(entries.len() > 50, "{} entries", entries.len());
+        // Exit codes are told of each.
+        assert_eq!(entries[0]["ResponseCode"], i32::from(details != "Success"));
+        assert_eq!(entries[0]["OutputTruncated"], true);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outputs_of_many_nodes_are_read_where_they_failed() {
+    for (count, failed, reads) in [(1_001, 3, 3), (1_001, 200, 50), (2_000, 0, 0)] {
+        let (world, id) =
+            large_world(count, failed, if failed == 0 { "Success" } else { "Failed" });
+        settle_ended(&world, &id).await.unwrap();
+        assert_eq!(world.calls(Op::ListNodeInvocation), reads);
+        assert!(world.most_at_once(Op::ListNodeInvocation) <= 5);
+        assert_eq!(world.calls(Op::GetCommandInvocation), 0);
+        if failed == 3 {
+            let (_, cause) = the_error_and_cause(&world);
+            for (entry, node) in cause["Invocations"].as_array().unwrap()[..3].iter().zip(999..) {
+                assert_eq!(entry["InstanceId"], instance_id(node).as_str());
+                assert_eq!(entry["StandardErrorContent"], "e".repeat(500));
+                assert_eq!(entry["OutputTruncated"], false);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn up_to_a_thousand_nodes_keep_their_listed_outputs() {
+    let (world, id) = large_world(1_000, 60, "Failed");
+    let started = Instant::now();
+    settle_ended(&world, &id).await.unwrap();
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    assert_eq!(world.calls(Op::ListNodeInvocation), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_node_of_many_that_cannot_be_read_alone_keeps_the_beginning() {
+    for fault in [Fault::Denied, Fault::Incomprehensible] {
+        let (world, id) = large_world(1_001, 1, "Failed");
+        world.fail_next(Op::ListNodeInvocation, fault);
+        assert_eq!(settle_ended(&world, &id).await.unwrap(), failed("RunCommand.Failed"));
+        let (_, cause) = the_error_and_cause(&world);
+        let entry = &cause["Invocations"][0];
+        assert_eq!((&entry["Status"], &entry["ResponseCode"]), (&"Failed".into(), &1.into()));
+        assert_eq!(entry["StandardErrorContent"], "e".repeat(64));
+        assert_eq!(entry["OutputTruncated"], true);
+    }
+    let (world, id) = large_world(1_001, 1, "Failed");
+    world.fail_next(Op::ListNodeInvocation, Fault::Throttled);
+    assert_eq!(settle_ended(&world, &id).await.unwrap_err().name(), "ReadInvocationsFailed");
     assert_unanswered(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_node_of_many_that_skipped_every_step_is_no_success() {
+    let skipped = "Step execution skipped due to unsupported platform. Step name: script";
+    let mut nodes = nodes(1_001, "Success");
+    nodes[700].plugins[0].output.stdout = skipped.to_owned();
+    let (world, id) = world_with("Success", nodes);
+    assert_eq!(settle_ended(&world, &id).await.unwrap(), failed("RunCommand.Incomplete"));
+    let (_, cause) = the_error_and_cause(&world);
+    assert_eq!(cause["Invocations"][0]["StandardOutputContent"], skipped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_of_a_large_command_are_read_once_after_a_pause() {
+    let count = LISTED_OUTPUTS_NODES_MAX + 1;
+    for (details, name) in [("Success", "InvocationsUnseen"), ("Failed", "RunCommand.Failed")] {
+        let ended = nodes(count, details);
+        let (world, id) = world_with(details, ended.clone());
+        world.put_command(command_of(&id, details, &ended), ended[1..].to_vec());
+        let started = Instant::now();
+        let name_of = |result| match result {
+            Ok(Outcome::Failed { error }) => error,
+            Ok(outcome) => outcome.name().to_owned(),
+            Err(error) => SettleError::name(&error).to_owned(),
+        };
+        assert_eq!(name_of(settle_ended(&world, &id).await), name);
+        assert_eq!(started.elapsed(), Duration::from_secs(3));
+        assert_eq!(world.calls(Op::ListCommandInvocations), 20);
+    }
 }
 
 // Calls that fail.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use callback::ports::{AnswerReceipt, CallErrorKind, CommandListing, Pulse, Stage};
-use callback::testing::sample::{command, command_id, invocation};
+use callback::ports::{AnswerReceipt, CallErrorKind, CommandListing, Outputs, Pulse, Stage};
+use callback::testing::sample::{command, command_id, instance_id, invocation};
 use callback::testing::world::{Answer, Fault, Op, World};
 use callback::{CommandId, RunCommand, StatusDetails, TaskToken, Tasks};
 use jiff::Timestamp;
@@ -81,11 +81,14 @@ async fn a_read_that_lags_shows_what_was() {
     put("InProgress");
     world.lag_reads(&id, 1);
     assert_eq!(details().await, None);
-    assert!(world.invocations(&id).await.unwrap().is_empty());
+    assert!(world.invocations(&id, Outputs::Listed).await.unwrap().is_empty());
     put("Success");
     world.lag_reads_of(Op::ListCommands, &id, 2);
     assert_eq!(details().await.as_deref(), Some("InProgress"));
-    assert_eq!(world.invocations(&id).await.unwrap()[0].status_details.as_str(), "Success");
+    assert_eq!(
+        world.invocations(&id, Outputs::Listed).await.unwrap()[0].status_details.as_str(),
+        "Success"
+    );
     assert_eq!(details().await.as_deref(), Some("InProgress"));
     assert_eq!(details().await.as_deref(), Some("Success"));
 }
@@ -99,7 +102,7 @@ async fn a_listed_output_is_cut_and_a_read_one_is_not() {
         vec![invocation(1, "Failed", &stdout, &stderr), invocation(2, "Success", "short", "also")];
     world.put_command(command(&id, &[], "Failed", &nodes), nodes.clone());
 
-    let listed = world.invocations(&id).await.unwrap();
+    let listed = world.invocations(&id, Outputs::Listed).await.unwrap();
     let cut = &listed[0].plugins[0].output;
     assert!(cut.truncated);
     assert_eq!((cut.stdout.as_str(), cut.stderr.len()), (&stdout[..2_400], 1_200));
@@ -109,6 +112,28 @@ async fn a_listed_output_is_cut_and_a_read_one_is_not() {
     assert_eq!(whole, nodes[0].plugins[0].output);
     let unknown = world.output(&id, &nodes[0].instance_id, "other").await.unwrap_err();
     assert_eq!(unknown.kind, CallErrorKind::Permanent);
+}
+
+#[tokio::test]
+async fn a_beginning_is_shorter_than_what_is_listed_and_one_node_is_listed_alone() {
+    let world = World::new();
+    let id = command_id(1);
+    let nodes: Vec<_> =
+        (1..=101).map(|node| invocation(node, "Failed", "short", &"e".repeat(500))).collect();
+    world.put_command(command(&id, &[], "Failed", &nodes), nodes.clone());
+
+    let beginnings = world.invocations(&id, Outputs::Beginnings).await.unwrap();
+    assert_eq!((beginnings.len(), world.calls(Op::ListCommandInvocations)), (101, 3));
+    let output = &beginnings[0].plugins[0].output;
+    assert_eq!(
+        (output.stdout.as_str(), output.stderr.len(), output.truncated),
+        ("short", 64, true)
+    );
+
+    let one = world.invocation(&id, &nodes[7].instance_id).await.unwrap();
+    assert_eq!(one.as_ref(), Some(&nodes[7]));
+    assert_eq!(world.invocation(&id, &instance_id(404)).await, Ok(None));
+    assert_eq!(world.calls(Op::ListNodeInvocation), 2);
 }
 
 /// A command that was requested so many seconds after the others, on this document.
@@ -234,7 +259,7 @@ async fn a_cancel_ends_what_runs_and_nothing_else() {
     let world = World::new();
     let details = async |id: &CommandId| {
         let command = world.command(id).await.unwrap().unwrap().status_details;
-        (command, world.invocations(id).await.unwrap()[0].status_details.clone())
+        (command, world.invocations(id, Outputs::Listed).await.unwrap()[0].status_details.clone())
     };
     let running = put_at(&world, 1, 0, "Ours", "InProgress");
     let ended = put_at(&world, 2, 0, "Ours", "Failed");

@@ -1,7 +1,9 @@
 //! A [`World`] that a function uses and its test goes on looking at.
 
 use callback::output::Output;
-use callback::ports::{AnswerReceipt, CallError, CommandListing, CommandPage, PageToken, Pulse};
+use callback::ports::{
+    AnswerReceipt, CallError, CommandListing, CommandPage, Outputs, PageToken, Pulse,
+};
 use callback::testing::world::World;
 use callback::{Command, CommandId, InstanceId, Invocation, RunCommand, TaskToken, Tasks};
 
@@ -13,8 +15,20 @@ impl RunCommand for LentWorld<'_> {
         self.0.command(id).await
     }
 
-    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
-        self.0.invocations(id).await
+    async fn invocations(
+        &self,
+        id: &CommandId,
+        outputs: Outputs,
+    ) -> Result<Vec<Invocation>, CallError> {
+        self.0.invocations(id, outputs).await
+    }
+
+    async fn invocation(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+    ) -> Result<Option<Invocation>, CallError> {
+        self.0.invocation(id, instance_id).await
     }
 
     async fn output(

@@ -1,6 +1,7 @@
 //! Both functions over ports in memory: what an invocation gives back, logs and counts.
 
 mod config;
+mod deploy_settings;
 mod events;
 mod hostile_events;
 mod invoked;

@@ -397,11 +397,13 @@ async fn a_success_of_nodes_that_are_not_seen_is_an_error_that_counts_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_output_that_step_functions_refuses_altogether_is_an_error() {
+async fn an_answer_that_step_functions_refuses_altogether_is_an_error() {
     let world = world_with("Success", 1);
     world.take_outputs_up_to(10);
+    world.take_no_causes();
     check_not_settled(&world, "OutputRefused", &[]).await;
     assert_eq!(world.calls(Op::SendTaskSuccess), 2, "with and without the scripts' outputs");
+    assert_eq!(world.calls(Op::SendTaskFailure), 1, "without the nodes");
     assert_unanswered(&world);
 }
 
@@ -472,7 +474,7 @@ async fn check_refused(event_json: &str, told: &[&str]) {
     assert_eq!(line.field("command_id"), None);
     assert_counted(invoked.record(), "InvalidEvent");
     assert_eq!(invoked.record().get("CommandId"), None);
-    assert_eq!(Op::ALL.map(|op| world.calls(op)), [0; 8]);
+    assert_eq!(Op::ALL.map(|op| world.calls(op)), [0; 9]);
 }
 
 #[tokio::test(start_paused = true)]

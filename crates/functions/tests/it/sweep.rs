@@ -878,6 +878,6 @@ async fn an_event_that_starts_no_sweep_is_refused() {
         let line = invoked.line_of(FUNCTION);
         assert_eq!(line.level, "ERROR");
         assert_eq!(line.field("error").as_deref(), Some(message));
-        assert_eq!(Op::ALL.map(|op| world.calls(op)), [0; 8]);
+        assert_eq!(Op::ALL.map(|op| world.calls(op)), [0; 9]);
     }
 }

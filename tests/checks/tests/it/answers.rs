@@ -1,5 +1,6 @@
 //! Answers of AWS in which anything stands in the place of anything.
 
+use callback::InstanceId;
 use checks::TOKEN;
 use checks::answers::{Answers, COMMAND_ID, check};
 use proptest::collection::{btree_map, vec};
@@ -176,5 +177,32 @@ fn nesting_without_end_ends_well() {
     };
     for open in ["[", r#"{"x":"#] {
         check(&Answers { commands: deep(open), ..Answers::default() });
+    }
+}
+
+#[test]
+fn a_token_is_no_node() {
+    assert!(InstanceId::parse(TOKEN).is_err());
+    for kept in [0, 128, 129, TOKEN.len()] {
+        let mut invocations = invocations();
+        invocations["CommandInvocations"][0]["InstanceId"] = TOKEN[..kept].into();
+        check(&Answers {
+            commands: commands().to_string().into_bytes(),
+            invocations: invocations.to_string().into_bytes(),
+            ..Answers::default()
+        });
+    }
+}
+
+#[test]
+fn any_number_of_nodes_ends_well() {
+    for target_count in [-1, 0, 1_000, 1_001, 20_000, 20_001, i32::MAX] {
+        let mut commands = commands();
+        commands["Commands"][0]["TargetCount"] = target_count.into();
+        check(&Answers {
+            commands: commands.to_string().into_bytes(),
+            invocations: invocations().to_string().into_bytes(),
+            ..Answers::default()
+        });
     }
 }

@@ -16,7 +16,7 @@ use function::{Credentials, Heard, Setting};
 
 const COMMAND_ID: &str = "0b8ef9e2-1b2c-4d3e-8f4a-5b6c7d8e9f00";
 const NODE: &str = "i-1234567890abcdef0";
-/// What Lambda gives the functions by infra/template.yaml: enough for all attempts of a call.
+/// Enough for all attempts of a call.
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// A timeout that the function cannot keep when it gets no answer.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(4);
