@@ -1,7 +1,7 @@
 //! Whatever AWS answers, through the SDK's own parser: what the task is told keeps the limits of
 //! Step Functions, requests hold ids that are ids, and errors are short and quote no token.
 
-use callback::ports::{CommandSlice, Stage};
+use callback::ports::{CommandListing, Stage};
 use callback::report::{CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 pub use callback::testing::sample::COMMAND_ID;
 use callback::{CommandId, Hint, InstanceId, RunCommand, error_chain, settle};
@@ -39,7 +39,7 @@ impl Answers {
     }
 }
 
-/// Settles a command, and lists a slice of commands, with these answers.
+/// Settles a command, and lists commands, with these answers.
 pub fn check(answers: &Answers) {
     let aws = Aws::default();
     aws.lay_down("ListCommands", 200, &answers.commands);
@@ -60,13 +60,9 @@ pub fn check(answers: &Answers) {
         }
         check_requests(&aws.requests()[before..], answers);
     }
-    let slice = CommandSlice {
-        document_name: "SfnRunShellScript".to_owned(),
-        stage: Stage::Complete,
-        invoked_after: None,
-        invoked_before: None,
-    };
-    match runtime.block_on(clients.ssm.commands(&slice, None)) {
+    let listing =
+        CommandListing { document_name: None, stage: Stage::Complete, invoked_after: None };
+    match runtime.block_on(clients.ssm.commands(&listing, None)) {
         Ok(page) => page.commands.iter().filter_map(|read| read.as_ref().err()).for_each(|error| {
             check_error(error);
         }),

@@ -23,6 +23,8 @@ const RELAY_ATTEMPTS: u64 = 3;
 const RELAY_TIMEOUT: Duration = Duration::from_mins(5);
 /// How often a task is tried again, with a new token.
 const RETRIES_MAX: u64 = 2;
+/// The first place of commands that others send.
+const OTHERS_PLACE: u64 = 1_000_000;
 /// As the function has it.
 const HEARTBEATS_PER_SECOND: u32 = 250;
 /// The longest history, after its faults have ended. It ends sooner when all is done.
@@ -77,6 +79,9 @@ fn begin(aws: &Arc<SimulatedAws>, history: &History) {
                 .expect("a UUID");
             tokio::task::spawn_local(deliver(aws.clone(), place, id, Hint::Ended, at));
         }
+    }
+    if settings.others > 0 {
+        tokio::task::spawn_local(others(aws.clone(), settings.clone()));
     }
     tokio::task::spawn_local(sweeper(aws.clone(), settings));
 }
@@ -224,6 +229,20 @@ async fn wait(
             },
             None => answered.notified().await,
         }
+    }
+}
+
+/// Others send many commands at once: at the beginning, and when the faults have ended.
+async fn others(aws: Arc<SimulatedAws>, settings: Settings) {
+    for (burst, at) in [0, settings.faults_end + 2 * settings.interval].into_iter().enumerate() {
+        aws.sleep_until(at).await;
+        let mut state = aws.state();
+        let now = aws.now();
+        for number in 0..settings.others {
+            let place = (OTHERS_PLACE + number, burst as u64);
+            state.add(SentCommand::of_others(&settings, place, now), None);
+        }
+        state.note(now, || format!("others send {} commands", settings.others));
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use callback::ports::Pulse;
+use callback::ports::{Pulse, Stage};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::history::Ms;
@@ -34,7 +35,11 @@ pub(crate) struct Flow {
     pub(crate) completed: BTreeSet<usize>,
     /// How many commands its lists have told.
     pub(crate) rows: u64,
+    /// How many of these are of the swept documents.
+    pub(crate) swept_rows: u64,
     pub(crate) asked: Asked,
+    /// How many pages it has read of lists of all documents.
+    pub(crate) unfiltered_pages: BTreeMap<(Stage, Option<Timestamp>), u64>,
     /// How many of its answers were taken.
     pub(crate) accepted: u64,
     of_commands: BTreeMap<usize, CommandCalls>,
@@ -76,6 +81,8 @@ impl Flow {
             executing: BTreeMap::new(),
             completed: BTreeSet::new(),
             rows: 0,
+            swept_rows: 0,
+            unfiltered_pages: BTreeMap::new(),
             asked: Asked::new(),
             accepted: 0,
             of_commands: BTreeMap::new(),

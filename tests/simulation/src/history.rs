@@ -57,6 +57,9 @@ impl History {
                 (30, chance.of("some").between(9, 30)),
                 (3, chance.of("many").between(100, 160)),
             ]),
+            others: chance
+                .of("others")
+                .weigh(&[(98, 0), (2, chance.of("so many others").between(250, 400))]),
             begins_s: EPOCH_S + chance.of("begins").between(0, 366 * 24 * 3_600),
             closed_is_invalid: chance.of("closed is invalid").hits(100),
             rates: Fault::ALL.map(|fault| {
@@ -95,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) faults_end: Ms,
     /// How many executions there are.
     pub(crate) executions: u64,
+    /// How many commands others send at once, twice, of a document that is not swept.
+    pub(crate) others: u64,
     /// When it begins, in seconds of Unix time.
     pub(crate) begins_s: u64,
     /// Whether Step Functions calls the token of a closed task invalid, as some emulators do.
@@ -105,6 +110,9 @@ pub(crate) struct Settings {
 
 /// The documents whose commands the sweeps look after.
 pub(crate) const SWEPT_DOCUMENTS: [&str; 2] = ["SfnRunShellScript", "SfnRunDocument"];
+
+/// A document of somebody else.
+pub(crate) const OTHER_DOCUMENT: &str = "SomebodysOwnDocument";
 
 /// What the ARN of a document of the account begins with.
 pub(crate) const ARN_PREFIX: &str = "arn:aws:ssm:eu-central-1:111122223333:document/";

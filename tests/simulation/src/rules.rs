@@ -8,7 +8,7 @@ use std::fmt;
 
 use callback::SweepReport;
 use callback::command::{OnAbandon, OnFailure};
-use callback::ports::Pulse;
+use callback::ports::{CommandListing, PageToken, Pulse};
 use callback::testing::world::Answer;
 use serde_json::Value;
 
@@ -37,10 +37,11 @@ const OVERDUE_AGE: Ms = HOUR;
 const KINDS_OF_LISTS: u64 = 3;
 /// The swept documents, each by its name and by its ARN.
 const SPELLINGS: u64 = 4;
-/// With fewer commands than this, no list is worth to be read by document.
-const BUSY_ROWS: u64 = SPELLINGS * PAGE_COMMANDS_MAX as u64;
 /// How often the promise lets a sweep come by, after the end of a command.
 const PROMISED_INTERVALS: Ms = 3;
+/// How often a process is told that the task of a completed command is closed: once, and once more
+/// if the command ended during a sweep, after that had listed it as executing.
+const TOLD_CLOSED_MAX: u64 = 2;
 /// What is refused for good is not asked again before.
 const REFUSED_AGAIN: Ms = HOUR;
 /// What a sweep, and a command that it settles, may take.
@@ -272,18 +273,43 @@ fn check_entries(
 pub(crate) fn check_list(
     state: &mut State,
     flow: FlowId,
-    asked: (String, Option<String>),
+    listing: &CommandListing,
+    page: Option<&PageToken>,
 ) -> Checked {
     const RULE: &str = "a sweep makes the calls that are documented";
     let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
+    let asked = (format!("{listing:?}"), page.map(|PageToken(last)| last.clone()));
     holds(flow.asked.insert(asked), RULE, || "a page was listed twice".to_owned())?;
     let lists = flow.asked.len() as u64;
     // Executing, complete, and the lookback: one list each where others' commands are few. Where
     // they are many, as many pages as there are spellings are read in vain, and then a list each.
-    let is_busy = flow.rows > BUSY_ROWS;
+    let is_busy = state.settings.others > 0;
     let lists_max = if is_busy { KINDS_OF_LISTS * (1 + 2 * SPELLINGS) } else { KINDS_OF_LISTS };
     let pages_max = lists_max + flow.rows / PAGE_COMMANDS_MAX as u64;
-    holds(lists <= pages_max, RULE, || format!("{lists} lists, for {} commands", flow.rows))
+    holds(lists <= pages_max, RULE, || format!("{lists} lists, for {} commands", flow.rows))?;
+    if listing.document_name.is_some() {
+        return Ok(());
+    }
+    let pages = flow.unfiltered_pages.entry((listing.stage, listing.invoked_after)).or_default();
+    *pages += 1;
+    // A list whose commands are mostly others' is left after as many pages as there are spellings.
+    let pages_max = SPELLINGS + 1 + 2 * flow.swept_rows / PAGE_COMMANDS_MAX as u64;
+    holds(*pages <= pages_max, "others' commands are not listed to the end", || {
+        format!("page {pages} of {listing:?}, for {} commands", flow.swept_rows)
+    })
+}
+
+/// A sweep was told that the task of a command that has ended is closed.
+pub(crate) fn check_told_closed(state: &mut State, index: usize, now: Ms) -> Checked {
+    let is_calm = state.is_calm(now);
+    let Entry { command, told_closed, .. } = &mut state.entries[index];
+    if !is_calm || !command.has_ended(now) {
+        return Ok(());
+    }
+    *told_closed += 1;
+    holds(*told_closed <= TOLD_CLOSED_MAX, "what is known to be closed is not asked again", || {
+        format!("command {:?}: told {told_closed} times", command.place)
+    })
 }
 
 /// A cancel is about to be asked for.
@@ -318,12 +344,14 @@ pub(crate) fn check_flow(
     let Some(flow) = state.flows.get(&flow) else { return Ok(()) };
     // When reads do not lag, a command that executes while its task waits is not remembered as one
     // that has ended.
-    let is_calm = now >= state.settings.faults_end + 3 * state.settings.interval;
+    let is_calm = state.is_calm(now);
     for (index, calls) in flow.each() {
         let command = &state.entries[index].command;
         let (settles_max, looks_max) = match flow.kind {
             FlowKind::Relay => (1, 0),
-            FlowKind::Sweep => (1, 1),
+            FlowKind::Sweep if is_calm => (1, 1),
+            // After one that was cut short, it looks at its beginning and at its end.
+            FlowKind::Sweep => (1, 2),
             FlowKind::ExecutingSweep => (0, 0),
         };
         let heartbeats_max = match flow.kind {
@@ -331,7 +359,8 @@ pub(crate) fn check_flow(
             FlowKind::ExecutingSweep => 1,
             FlowKind::Sweep if is_calm && !flow.completed.contains(&index) => 1,
             // It ended while the sweep went on: in the lists of executing and of completed ones.
-            FlowKind::Sweep => 2,
+            FlowKind::Sweep if is_calm => 2,
+            FlowKind::Sweep => 3,
         };
         let steps = 2 * command.nodes.len().min(FULL_OUTPUT_NODES_MAX) as u64;
         let is_right = calls.heartbeats <= heartbeats_max

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use crate::chance::Chance;
 use crate::ending::Ending;
-use crate::history::{MINUTE, Ms, SECOND, SWEPT_DOCUMENT_ARN, SWEPT_DOCUMENTS, Settings};
+use crate::history::{
+    MINUTE, Ms, OTHER_DOCUMENT, SECOND, SWEPT_DOCUMENT_ARN, SWEPT_DOCUMENTS, Settings,
+};
 use crate::script::Node;
 
 /// What the command has as its parameter `taskToken`.
@@ -106,7 +108,7 @@ impl SentCommand {
                 (45, SWEPT_DOCUMENTS[0]),
                 (25, SWEPT_DOCUMENTS[1]),
                 (20, SWEPT_DOCUMENT_ARN),
-                (10, "SomebodysOwnDocument"),
+                (10, OTHER_DOCUMENT),
             ]),
             requested,
             ends,
@@ -124,6 +126,12 @@ impl SentCommand {
             spelled: chance.of("spelled").hits(300),
             chance,
         }
+    }
+
+    /// One that somebody else sends, for which no task waits.
+    pub(crate) fn of_others(settings: &Settings, place: Place, requested: Ms) -> Self {
+        let command = Self::new(settings, place, requested);
+        Self { document_name: OTHER_DOCUMENT, token_kind: TokenKind::Missing, ..command }
     }
 
     pub(crate) fn is_swept(&self) -> bool {

@@ -70,6 +70,8 @@ pub(crate) struct Entry {
     pub(crate) seen_ended: Option<FlowId>,
     /// When Step Functions refused for good to answer its task, to the process of now.
     pub(crate) refusals: Vec<Ms>,
+    /// How often the process of now was told that its task is closed, after the command had ended.
+    pub(crate) told_closed: u64,
     /// Tells its announcer that its end has moved.
     pub(crate) end_moved: Arc<Notify>,
 }
@@ -160,6 +162,11 @@ impl State {
         strikes
     }
 
+    /// Whether the faults that end have ended, and what they left behind, too.
+    pub(crate) fn is_calm(&self, now: Ms) -> bool {
+        now >= self.settings.faults_end + 3 * self.settings.interval
+    }
+
     /// Whether lists tell a command in a way that cannot be understood, now and ever.
     pub(crate) fn is_unreadable(&self, index: usize) -> bool {
         let rate = self.settings.rates[Fault::CommandUnreadable.index()];
@@ -191,6 +198,7 @@ impl State {
             task,
             seen_ended: None,
             refusals: Vec::new(),
+            told_closed: 0,
             end_moved,
         });
         index
@@ -408,11 +416,11 @@ impl State {
         }
     }
 
-    /// One page of a slice, newest first.
+    /// One page of a list, newest first.
     fn page(
         &mut self,
         flow: FlowId,
-        slice: &CommandListing,
+        listing: &CommandListing,
         page: Option<&PageToken>,
         now: Ms,
     ) -> CommandPage {
@@ -423,9 +431,9 @@ impl State {
             let command = &self.entries[index].command;
             // The filters know whole seconds.
             let second = time(command.requested).as_second();
-            let wanted = slice.document_name.as_ref();
+            let wanted = listing.document_name.as_ref();
             let is_in = wanted.is_none_or(|name| command.document_name == *name)
-                && slice.invoked_after.is_none_or(|after| second >= after.as_second());
+                && listing.invoked_after.is_none_or(|after| second >= after.as_second());
             if !is_in {
                 continue;
             }
@@ -437,7 +445,7 @@ impl State {
             let at = self.as_of(Op::ListPage, index, now);
             let command = &self.entries[index].command;
             let stage = if command.has_ended(at) { Stage::Complete } else { Stage::Executing };
-            if at >= command.requested && stage == slice.stage {
+            if at >= command.requested && stage == listing.stage {
                 found.push((key, index, at));
             }
         }
@@ -449,7 +457,7 @@ impl State {
         found.truncate(PAGE_COMMANDS_MAX);
         let commands = found
             .into_iter()
-            .map(|(_, index, at)| self.listed(flow, slice.stage, index, at))
+            .map(|(_, index, at)| self.listed(flow, listing.stage, index, at))
             .collect();
         CommandPage { commands, next }
     }
@@ -461,7 +469,9 @@ impl State {
         index: usize,
         at: Ms,
     ) -> Result<Command, CallError> {
+        let is_swept = self.entries[index].command.is_swept();
         self.flow(flow).rows += 1;
+        self.flow(flow).swept_rows += u64::from(is_swept);
         if self.is_unreadable(index) {
             self.figures.count(Fault::CommandUnreadable);
             return Err(Op::ListPage.error(
@@ -556,17 +566,15 @@ impl RunCommand for Port {
 
     async fn commands(
         &self,
-        slice: &CommandListing,
+        listing: &CommandListing,
         page: Option<&PageToken>,
     ) -> Result<CommandPage, CallError> {
         let op = Op::ListPage;
-        let name = format!("{slice:?}");
-        let subject = Chance::new(0).of(&name).number();
+        let subject = Chance::new(0).of(&format!("{listing:?}")).number();
         self.call(op, subject, |state, now| {
-            let asked = (name, page.map(|PageToken(last)| last.clone()));
-            let checked = crate::rules::check_list(state, self.flow, asked);
+            let checked = crate::rules::check_list(state, self.flow, listing, page);
             self.aws.accuse(state, checked);
-            Ok(state.page(self.flow, slice, page, now))
+            Ok(state.page(self.flow, listing, page, now))
         })
         .await
     }
@@ -607,7 +615,10 @@ impl State {
 
     /// The sweeps' process begins anew.
     pub(crate) fn forget_process(&mut self) {
-        self.entries.iter_mut().for_each(|entry| entry.refusals.clear());
+        for entry in &mut self.entries {
+            entry.refusals.clear();
+            entry.told_closed = 0;
+        }
     }
 
     /// Somebody cancels a command.
@@ -656,6 +667,10 @@ impl Tasks for Port {
             reads.heartbeats += 1;
             reads.alive += u64::from(pulse == Pulse::Alive);
             reads.pulse = Some(pulse);
+            if pulse == Pulse::Closed {
+                let checked = crate::rules::check_told_closed(state, index, now);
+                self.aws.accuse(state, checked);
+            }
             Ok(pulse)
         });
         let result = called.await;
@@ -668,5 +683,5 @@ impl Tasks for Port {
     }
 }
 
-/// The slices' names that a sweep has asked for.
+/// The pages that a sweep has asked for.
 pub(crate) type Asked = BTreeSet<(String, Option<String>)>;
