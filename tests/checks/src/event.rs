@@ -1,7 +1,7 @@
 //! An event becomes requests for the command that it names, or an error that tells what is wrong
 //! with it.
 
-use callback::{CommandId, Scope, error_chain, settle};
+use callback::{CommandId, Documents, Memory, Scope, SweepReport, error_chain, settle, sweep};
 use functions::event::{CommandChange, SweepTrigger};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -54,20 +54,33 @@ fn requested_ids(change: &CommandChange) -> Vec<String> {
 
 fn check_sweep(event: &str) {
     match SweepTrigger::parse(event) {
-        Ok(trigger) => check_slices(trigger.occurred_at),
+        Ok(trigger) => check_lists(trigger.occurred_at),
         Err(error) => check_error(&error),
     }
 }
 
-/// A sweep at any time that an event may tell looks at all of its slices.
-fn check_slices(occurred_at: Option<Timestamp>) {
+/// A sweep at any time that an event may tell lists what executes and what completed.
+fn check_lists(occurred_at: Option<Timestamp>) {
     let scope = Scope {
-        document_names: vec!["SfnRunShellScript".to_owned()],
+        documents: Documents::new(vec!["SfnRunShellScript".to_owned()], None),
         interval: Duration::from_mins(1),
         lookback: Duration::from_hours(49),
+        heartbeats_per_second: 250,
     };
-    let slices = scope.slices(occurred_at.unwrap_or_default());
-    assert_eq!(slices.len(), 2 * scope.probe_ages().len() + 1);
+    let aws = Aws::default();
+    let clients = aws.clients();
+    let report = crate::aws::paused().block_on(sweep(
+        &clients.ssm,
+        &clients.step_functions,
+        &scope,
+        &mut Memory::default(),
+        occurred_at.unwrap_or_default(),
+        Duration::from_mins(1),
+    ));
+    assert_eq!(report, SweepReport::default(), "there is no command");
+    let stage = |body: &Value| body["Filters"][0]["value"].as_str().expect("a stage").to_owned();
+    let stages: Vec<_> = aws.requests().iter().map(|request| stage(&request.body)).collect();
+    assert_eq!(stages, ["Executing", "Complete", "Complete"]);
 }
 
 fn check_error(error: &(dyn std::error::Error + 'static)) {

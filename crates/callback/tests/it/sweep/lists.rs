@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use callback::output::Output;
-use callback::ports::{CommandPage, PageToken};
+use callback::ports::{CommandPage, Outputs, PageToken};
 use callback::testing::world::Fault;
 use callback::{InstanceId, Invocation};
 use rstest::rstest;
@@ -383,8 +383,20 @@ impl RunCommand for Lists<'_> {
         self.world.command(id).await
     }
 
-    async fn invocations(&self, id: &CommandId) -> Result<Vec<Invocation>, CallError> {
-        self.world.invocations(id).await
+    async fn invocations(
+        &self,
+        id: &CommandId,
+        outputs: Outputs,
+    ) -> Result<Vec<Invocation>, CallError> {
+        self.world.invocations(id, outputs).await
+    }
+
+    async fn invocation(
+        &self,
+        id: &CommandId,
+        instance_id: &InstanceId,
+    ) -> Result<Option<Invocation>, CallError> {
+        self.world.invocation(id, instance_id).await
     }
 
     async fn output(
