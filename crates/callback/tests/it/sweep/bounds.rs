@@ -155,6 +155,20 @@ async fn one_large_command_is_settled_by_each_sweep_when_all_else_is_done() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_large_command_that_takes_longer_than_a_sweep_holds_up_no_other() {
+    let (world, mut process) = (World::new(), Process::new());
+    given(1, MINUTE, "Success").of_nodes(3_000).put_waited_for(&world);
+    given(2, MINUTE, "Success").of_nodes(1_050).put_waited_for(&world);
+    process.sweep(&world, 0).await;
+    // 60 pages, and 21.
+    world.slow(Op::ListCommandInvocations, 5 * SECOND);
+    process.time_left = 200 * SECOND;
+    for (minute, recovered) in [(1, 0), (2, 1)] {
+        assert_eq!(process.sweep(&world, minute).await.recovered, recovered, "in minute {minute}");
+    }
+}
+
 // Rate.
 
 #[tokio::test(start_paused = true)]
