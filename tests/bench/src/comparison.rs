@@ -60,8 +60,8 @@ fn figures(kind: Kind) -> Vec<Figure> {
         ("ListCommands in a sweep, at most", |one| one.list_calls_max().to_string());
     let calls: Figure =
         ("calls per completed command", |one| format!("{:.2}", one.calls_per_completed));
-    let sweep: Figure = ("calls of a later sweep, at most", |one| {
-        one.later_max(|sweep| sweep.calls).unwrap_or(0).to_string()
+    let last: Figure = ("calls of the last sweep", |one| {
+        one.sweeps.last().map_or(0, |sweep| sweep.calls).to_string()
     });
     let memory: Figure = ("peak memory", |one| format!("{} MB", megabytes(one.memory_max_bytes)));
     let silence: Figure =
@@ -71,7 +71,7 @@ fn figures(kind: Kind) -> Vec<Figure> {
     match kind {
         Kind::Idle | Kind::Busy => vec![lists],
         Kind::Short => vec![calls],
-        Kind::Executing(_) => vec![sweep, silence, memory],
+        Kind::Executing(_) => vec![last, silence, memory],
         Kind::ExecutingUnderRates(_) => vec![silence, missed, throttled, memory],
     }
 }

@@ -170,18 +170,18 @@ pub struct Throttled<F> {
     fleet: F,
     rate_per_s: fn(&str) -> Option<f64>,
     buckets: Mutex<HashMap<String, (f64, Instant)>>,
-    throttled: AtomicUsize,
+    refused_calls: AtomicUsize,
 }
 
 impl<F> Throttled<F> {
     /// Allows so many calls of an operation per second, and as many at once; without a rate, all.
     pub fn new(fleet: F, rate_per_s: fn(&str) -> Option<f64>) -> Self {
-        Self { fleet, rate_per_s, buckets: Mutex::default(), throttled: AtomicUsize::new(0) }
+        Self { fleet, rate_per_s, buckets: Mutex::default(), refused_calls: AtomicUsize::new(0) }
     }
 
     /// How many calls were throttled.
     pub fn throttled(&self) -> usize {
-        self.throttled.load(Ordering::Relaxed)
+        self.refused_calls.load(Ordering::Relaxed)
     }
 
     /// The fleet.
@@ -208,7 +208,7 @@ impl<F: Fleet> Fleet for Throttled<F> {
         if self.admits(operation) {
             self.fleet.answer(operation, body)
         } else {
-            self.throttled.fetch_add(1, Ordering::Relaxed);
+            self.refused_calls.fetch_add(1, Ordering::Relaxed);
             Answer::error("ThrottlingException")
         }
     }

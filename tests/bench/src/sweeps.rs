@@ -24,7 +24,7 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// The same in a quick run.
 const QUICK_INTERVAL: Duration = Duration::from_secs(10);
 /// How long sweeps begin in a quick run.
-const QUICK_TIME: Duration = Duration::from_secs(25);
+const QUICK_TIME: Duration = Duration::from_secs(30);
 /// `HeartbeatSeconds` of all tasks.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(20);
 /// The documents of the stack.
@@ -99,15 +99,13 @@ struct Case {
 
 /// Measures all kinds of accounts, with each version.
 pub async fn measure(setting: &Setting) -> Result<Vec<Sweeps>> {
-    let case = |kind, minutes| Case {
-        kind,
-        time: setting.times(Duration::from_mins(minutes) - INTERVAL / 2, QUICK_TIME),
-    };
+    let case = |kind, minutes| Case { kind, time: setting.times(INTERVAL * minutes, QUICK_TIME) };
     let mut cases = vec![
         case(Kind::Idle, 10),
         case(Kind::Busy, 10),
         case(Kind::Short, 25),
-        case(Kind::Executing(1_000), 10),
+        // Until the look-back of a new process is done.
+        case(Kind::Executing(1_000), 27),
     ];
     if setting.mode == Mode::Full {
         cases.push(case(Kind::Executing(10_000), 10));
@@ -134,7 +132,8 @@ async fn run(setting: &Setting, case: &Case, version: &Versioned) -> Result<Swee
     let started = Instant::now();
     let mut begins = Vec::new();
     let mut sweeps = Vec::new();
-    while started.elapsed() < case.time {
+    // Timers are late rather than early.
+    while started.elapsed() + interval / 2 < case.time {
         begins.push(Instant::now());
         sweeps.push(sweep(&function, &aws, version.timeout).await?);
         // A sweep that takes longer than the interval is followed by the next one at once.
