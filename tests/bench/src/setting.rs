@@ -247,3 +247,20 @@ fn python(python: &Path, directory: &Path, authority: &Authority) -> Result<Prog
         directory: code,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_those_of_the_template() {
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/template.yaml");
+        let template = fs::read_to_string(template).unwrap();
+        for parameter in ["RelayTimeoutSeconds", "SweepTimeoutSeconds"] {
+            let (_, definition) = template.split_once(&format!("  {parameter}:\n")).unwrap();
+            let (_, default) = definition.split_once("Default: ").unwrap();
+            let (seconds, _) = default.split_once('\n').unwrap();
+            assert_eq!(seconds.parse(), Ok(TIMEOUT_NOW.as_secs()), "{parameter}");
+        }
+    }
+}
