@@ -24,13 +24,12 @@
 //! - Every loop has a bound.
 
 pub mod command;
-pub mod documents;
 pub mod error_chain;
 pub mod id;
-pub mod memory;
 pub mod output;
 pub mod ports;
 pub mod report;
+pub mod scope;
 pub mod settle;
 pub mod status;
 pub mod sweep;
@@ -40,13 +39,14 @@ pub mod token;
 pub mod verdict;
 
 pub use command::{Command, Invocation};
-pub use documents::Documents;
 pub use error_chain::error_chain;
 pub use id::{CommandId, InstanceId};
-pub use memory::Memory;
 pub use ports::{RunCommand, Tasks};
+pub use scope::{Documents, Scope};
 pub use settle::{Hint, Outcome, SettleError, settle};
 pub use status::{Status, StatusDetails};
-pub use sweep::{Scope, SweepReport, sweep, sweep_executing};
+pub use sweep::memory::Memory;
+pub use sweep::report::SweepReport;
+pub use sweep::{sweep, sweep_executing};
 pub use token::TaskToken;
 pub use verdict::{Verdict, verdict};

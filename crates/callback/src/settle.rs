@@ -506,7 +506,7 @@ fn ended(command: &Command) -> bool {
 }
 
 /// Whether a command has too many nodes to keep their listed outputs.
-fn is_large(command: &Command) -> bool {
+pub(crate) fn is_large(command: &Command) -> bool {
     command.target_count > LISTED_OUTPUTS_NODES_MAX
 }
 

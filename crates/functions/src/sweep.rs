@@ -53,6 +53,8 @@ pub struct InvocationContext<'a> {
 #[derive(Debug, Default)]
 struct PastSweeps {
     memory: Memory,
+    /// When the last sweep of everything began, or the first invocation if there was none.
+    last_of_everything: Option<Timestamp>,
     /// When the last sweep for an execution began, whatever came of it.
     last_for_execution: Option<Timestamp>,
     /// When the last sweep began that looked at all executing commands.
@@ -95,7 +97,8 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
     ///
     /// The end of an execution starts a sweep of the executing commands only, and at most one in ten
     /// seconds: an event that comes earlier waits. An event that a previous sweep has covered starts
-    /// no sweep, and its response is all zeros.
+    /// no sweep, and its response is all zeros. When the schedule is half an interval late, an event
+    /// starts a sweep of everything instead: many of them could keep the schedule out.
     ///
     /// # Errors
     ///
@@ -113,7 +116,8 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
             .map_err(InvocationError::from)
             .inspect_err(|error| error!(error = error_chain(error), "not swept"))?;
         let mut past = self.past.lock().await;
-        let is_for_execution = trigger.cause == SweepCause::ExecutionEnded;
+        let is_for_execution = trigger.cause == SweepCause::ExecutionEnded
+            && !past.everything_is_due(clock.now(), self.scope.interval);
         if is_for_execution {
             if past.have_covered(trigger) {
                 debug!(cause = ?trigger.cause, "not swept: a sweep that started after this event covered it");
@@ -131,6 +135,7 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
         let time_left = clock.time_left(context.deadline);
         let Self { run_command, tasks, .. } = self;
         let report = if !is_for_execution {
+            past.last_of_everything = Some(began);
             let memory = &mut past.memory;
             let report = sweep(run_command, tasks, &scope, memory, began, time_left).await;
             past.note(&report, began);
@@ -205,6 +210,12 @@ impl PastSweeps {
     fn have_covered(&self, trigger: SweepTrigger) -> bool {
         let covered = self.last_of_all_executing.zip(trigger.occurred_at);
         covered.is_some_and(|(began, ended)| began.duration_since(ended) >= SEEN_AFTER)
+    }
+
+    /// Whether the schedule is half an interval late.
+    fn everything_is_due(&mut self, now: Timestamp, interval: Duration) -> bool {
+        let last = *self.last_of_everything.get_or_insert(now);
+        Duration::try_from(now.duration_since(last)).is_ok_and(|passed| passed > interval * 3 / 2)
     }
 
     /// How long the next sweep for an execution has to wait.
@@ -341,6 +352,16 @@ mod tests {
         for (now, wait) in [(100, 10), (101, 9), (109, 1), (110, 0), (500, 0), (90, 10)] {
             assert_eq!(past.wait(at(now)), Duration::from_secs(wait), "at {now}");
         }
+    }
+
+    #[test]
+    fn everything_is_due_when_the_schedule_is_late() {
+        let mut past = PastSweeps::default();
+        for (now, is_due) in [(100, false), (190, false), (191, true), (90, false)] {
+            assert_eq!(past.everything_is_due(at(now), Duration::from_mins(1)), is_due, "{now}");
+        }
+        past.last_of_everything = Some(at(170));
+        assert!(!past.everything_is_due(at(260), Duration::from_mins(1)));
     }
 
     #[test]

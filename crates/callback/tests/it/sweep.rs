@@ -154,6 +154,7 @@ struct Given {
     document: String,
     details: &'static str,
     parameters: Vec<(&'static str, String)>,
+    nodes: u32,
     unseen_nodes: u32,
 }
 
@@ -165,6 +166,7 @@ fn given(number: u32, age: Duration, details: &'static str) -> Given {
         document: DOCUMENT.to_owned(),
         details,
         parameters: vec![("taskToken", token(number))],
+        nodes: 1,
         unseen_nodes: 0,
     }
 }
@@ -190,6 +192,10 @@ impl Given {
         Self { document: document.to_owned(), ..self }
     }
 
+    fn of_nodes(self, nodes: u32) -> Self {
+        Self { nodes, ..self }
+    }
+
     /// The same command, later.
     fn is_now(&self, details: &'static str) -> Self {
         Self { details, ..self.clone() }
@@ -200,7 +206,8 @@ impl Given {
         let id = command_id(self.number);
         let parameters: Vec<_> =
             self.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let nodes = vec![invocation(1, self.details, "Hello\n", "")];
+        let node = |number| invocation(number, self.details, "Hello\n", "");
+        let nodes: Vec<_> = (1..=self.nodes).map(node).collect();
         let mut command = Command {
             requested_at: self.requested_at,
             document_name: self.document,

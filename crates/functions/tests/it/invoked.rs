@@ -67,7 +67,7 @@ impl Invoked {
     /// The only line that this module has logged.
     #[track_caller]
     pub(crate) fn line_of(&self, target: &str) -> &LogLine {
-        let lines: Vec<_> = self.log.iter().filter(|line| line.target == target).collect();
+        let lines: Vec<_> = self.log.iter().filter(|line| line.is_of(target)).collect();
         let [line] = lines[..] else { panic!("expected one line of {target}, got {:?}", self.log) };
         line
     }

@@ -22,6 +22,12 @@ impl LogLine {
         parts().unwrap_or_else(|| panic!("no log line: {line}"))
     }
 
+    /// Whether this module says it, or one inside it.
+    pub(crate) fn is_of(&self, module: &str) -> bool {
+        let rest = self.target.strip_prefix(module);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    }
+
     /// A field's value, without the quotes around a text.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
         let (_, value) = self.rest.split_once(&format!(" {name}="))?;

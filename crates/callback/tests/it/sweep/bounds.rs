@@ -113,6 +113,62 @@ async fn seven_thousand_executing_commands_get_their_heartbeats_in_each_sweep() 
     assert!(gap < MINUTE + SECOND, "{gap:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn settling_leaves_time_for_heartbeats_and_reaches_every_command() {
+    let (world, mut process) = (World::new(), Process::new());
+    given(0, MINUTE, "InProgress").put_waited_for(&world);
+    // Each read of their nodes takes a minute and more, so that no sweep gets to all.
+    for number in 1..=30 {
+        given(number, MINUTE, "Success").put_waited_for(&world);
+    }
+    world.slow(Op::ListCommandInvocations, 40 * SECOND);
+    process.time_left = 5 * MINUTE;
+    process.sweep(&world, 0).await;
+    let mut answered = Vec::new();
+    for minute in 1..=4 {
+        let began = Instant::now();
+        let report = process.sweep(&world, minute).await;
+        assert!(began.elapsed() <= MINUTE + SECOND, "{:?}", began.elapsed());
+        assert_eq!(report.heartbeats, 1, "of the executing one");
+        answered.push((report.recovered, report.truncated));
+    }
+    assert_eq!(answered, [(10, true), (10, true), (10, false), (0, false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_large_command_is_settled_by_each_sweep_when_all_else_is_done() {
+    let (world, mut process) = (World::new(), Process::new());
+    for number in 1..=3 {
+        given(number, MINUTE, "Success").of_nodes(1_050).put_waited_for(&world);
+    }
+    given(4, MINUTE, "Success").put_waited_for(&world);
+    given(5, MINUTE, "InProgress").put_waited_for(&world);
+    process.sweep(&world, 0).await;
+    // One of them takes 21 pages of 5 s.
+    world.slow(Op::ListCommandInvocations, 5 * SECOND);
+    process.time_left = 200 * SECOND;
+    for (minute, recovered) in [(1, 2), (2, 1), (3, 1), (4, 0)] {
+        let report = process.sweep(&world, minute).await;
+        assert_eq!(report.recovered, recovered, "in minute {minute}");
+        assert_eq!(report.heartbeats, 1, "of the executing one");
+        assert!(world.most_at_once(Op::ListCommandInvocations) <= 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_command_that_takes_longer_than_a_sweep_holds_up_no_other() {
+    let (world, mut process) = (World::new(), Process::new());
+    given(1, MINUTE, "Success").of_nodes(3_000).put_waited_for(&world);
+    given(2, MINUTE, "Success").of_nodes(1_050).put_waited_for(&world);
+    process.sweep(&world, 0).await;
+    // 60 pages, and 21.
+    world.slow(Op::ListCommandInvocations, 5 * SECOND);
+    process.time_left = 200 * SECOND;
+    for (minute, recovered) in [(1, 0), (2, 1)] {
+        assert_eq!(process.sweep(&world, minute).await.recovered, recovered, "in minute {minute}");
+    }
+}
+
 // Rate.
 
 #[tokio::test(start_paused = true)]

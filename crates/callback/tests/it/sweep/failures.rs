@@ -189,8 +189,8 @@ async fn no_log_line_and_no_report_holds_a_token() {
         "the task of this command may not be answered from here",
         "reading a listed command failed",
         "sweeping a command failed",
-        "listing executing commands failed",
-        "listing completed commands failed",
+        "listing commands failed",
+        "listing commands failed",
         "SendTaskHeartbeat failed: ThrottlingException",
         "SendTaskSuccess failed: AccessDeniedException",
     ] {

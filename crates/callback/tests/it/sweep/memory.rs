@@ -184,3 +184,25 @@ async fn what_is_remembered_holds_no_token() {
         assert!(!told.contains(TOKEN), "{told}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_ends_between_the_two_lists_gets_one_heartbeat_more() {
+    for is_closed in [false, true] {
+        let (world, mut process) = (World::new(), Process::new());
+        given(1, MINUTE, "InProgress").put_waited_for(&world);
+        // A page takes a second: the command ends after the first list, and is in the second.
+        world.slow(Op::ListPage, SECOND);
+        let ending = async {
+            tokio::time::sleep(SECOND * 3 / 2).await;
+            given(1, MINUTE, "Success").put(&world);
+            if is_closed {
+                world.close_task(&token(1));
+            }
+        };
+        tokio::join!(process.sweep(&world, 0), ending);
+        assert_eq!(heartbeats(&world), 2);
+        let report = process.sweeps(&world, 1..4).await;
+        assert_eq!(report.recovered, u64::from(!is_closed));
+        assert_eq!(heartbeats(&world), 2);
+    }
+}

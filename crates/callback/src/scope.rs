@@ -1,4 +1,35 @@
-//! The documents whose commands are looked after.
+//! What sweeps look after: which documents, how often, how far back, and how fast.
+
+use std::time::Duration;
+
+/// The shortest interval.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// How many intervals lists overlap.
+const OVERLAP_INTERVALS: u32 = 2;
+
+/// What a sweep looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Documents whose commands are looked after.
+    pub documents: Documents,
+    /// From one sweep to the next. Less than a second counts as a second.
+    pub interval: Duration,
+    /// The greatest age at which a new process looks for completed commands.
+    pub lookback: Duration,
+    /// The most heartbeats per second. Zero counts as one.
+    pub heartbeats_per_second: u32,
+}
+
+impl Scope {
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval.max(INTERVAL_MIN)
+    }
+
+    /// How far lists overlap, so that a read that lags leaves no hole.
+    pub(crate) fn overlap(&self) -> Duration {
+        self.interval() * OVERLAP_INTERVALS
+    }
+}
 
 /// Names of documents, as `SendCommand` takes them: plain, or as an ARN.
 ///

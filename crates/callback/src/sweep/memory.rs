@@ -7,15 +7,17 @@
 //! It is a hint, not a store. What it forgets, because the function's process was replaced or
 //! because there was too much, the lookback finds.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::documents::Documents;
 use crate::id::CommandId;
-use crate::ports::{CommandListing, PageToken, Stage};
+use crate::ports::Stage;
+use crate::scope::Documents;
 use crate::settle::Hint;
+use crate::sweep::reading::{List, Listings, Reading};
+use crate::sweep::waiting::Waiting;
 
 /// The most commands of each kind that are remembered. One takes about 100 bytes.
 pub const REMEMBERED_MAX: usize = 200_000;
@@ -36,11 +38,11 @@ pub struct Memory {
     /// When the last sweep began that listed everything.
     last_whole_began: Option<Timestamp>,
     /// When the list of executing commands began whose sweep was cut short after it.
-    pub(crate) cut_short: Option<Timestamp>,
+    pub(super) cut_short: Option<Timestamp>,
     /// What the last list of executing commands told, to its end.
     executing: BTreeSet<CommandId>,
     /// What was executing and is no longer, and was not looked at yet.
-    pub(crate) ended: BTreeSet<CommandId>,
+    pub(super) ended: BTreeSet<CommandId>,
     /// Completed commands for which nobody waits.
     closed: BTreeSet<(Timestamp, CommandId)>,
     /// Completed commands whose task waited when it was looked at.
@@ -49,15 +51,14 @@ pub struct Memory {
     refused: BTreeMap<CommandId, (Refusal, Timestamp)>,
     /// For how many more lists each stage is listed by document.
     by_document: BTreeMap<Stage, u32>,
-    pub(crate) executing_reading: Option<Reading>,
-    pub(crate) complete_reading: Option<Reading>,
-    pub(crate) lookback_reading: Option<Reading>,
-    pub(crate) lookback_due: Option<Timestamp>,
+    /// Lists that are read, or of which an earlier sweep has read a part.
+    readings: BTreeMap<List, Reading>,
+    pub(super) lookback_due: Option<Timestamp>,
 }
 
 /// How the task of a command is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(super) enum Refusal {
     /// The caller may not answer it.
     Denied,
     /// Step Functions rejects the token, and so does not say whether anybody waits.
@@ -66,8 +67,9 @@ pub(crate) enum Refusal {
 
 /// A completed command whose task may have been left waiting.
 #[derive(Debug, Clone)]
-pub(crate) struct Suspect {
-    pub(crate) requested_at: Timestamp,
+pub(super) struct Suspect {
+    requested_at: Timestamp,
+    is_large: bool,
     /// When it was last seen complete, by time and by number of the sweep.
     seen_at: Timestamp,
     seen_by: u64,
@@ -76,7 +78,7 @@ pub(crate) struct Suspect {
 impl Suspect {
     /// What is known of it. It is overdue from an age on, if an earlier sweep saw it complete
     /// lately: a read of long ago tells nothing of how it reads now.
-    pub(crate) fn hint(&self, now: Timestamp, overdue: SignedDuration, lately: Duration) -> Hint {
+    pub(super) fn hint(&self, now: Timestamp, overdue: SignedDuration, lately: Duration) -> Hint {
         let seen_for = Duration::try_from(now.duration_since(self.seen_at)).unwrap_or_default();
         let is_old = now.duration_since(self.requested_at) >= overdue;
         if is_old && seen_for <= lately { Hint::Overdue } else { Hint::Ended }
@@ -85,7 +87,7 @@ impl Suspect {
 
 impl Memory {
     /// A sweep begins at `now`.
-    pub(crate) fn begin_sweep(&mut self, now: Timestamp) {
+    pub(super) fn begin_sweep(&mut self, now: Timestamp) {
         self.sweep_number += 1;
         self.first_sweep_at.get_or_insert(now);
         self.suspects.retain(|_, suspect| now.duration_since(suspect.requested_at) < KEPT);
@@ -94,20 +96,33 @@ impl Memory {
     // ---- Lists -----------------------------------------------------------------------------------
 
     /// From where on completed commands are listed.
-    pub(crate) fn since(&self, now: Timestamp, first_look: Duration) -> Timestamp {
+    pub(super) fn since(&self, now: Timestamp, first_look: Duration) -> Timestamp {
         self.since.unwrap_or_else(|| earlier(self.first_sweep_at.unwrap_or(now), first_look))
     }
 
     /// A sweep that began then has listed everything.
-    pub(crate) fn note_whole(&mut self, began: Timestamp, overlap: Duration) {
+    pub(super) fn note_whole(&mut self, began: Timestamp, overlap: Duration) {
         if let Some(before) = self.last_whole_began.replace(began) {
             self.since = Some(earlier(before, overlap));
         }
     }
 
+    /// The list that is being read.
+    pub(super) fn reading(&mut self, list: List) -> Option<&mut Reading> {
+        self.readings.get_mut(&list)
+    }
+
+    pub(super) fn begin_reading(&mut self, list: List, reading: Reading) {
+        self.readings.insert(list, reading);
+    }
+
+    pub(super) fn end_reading(&mut self, list: List) -> Option<Reading> {
+        self.readings.remove(&list)
+    }
+
     /// How to list the commands of a stage: all of the account, or by document where others' are
     /// many.
-    pub(crate) fn listings(
+    pub(super) fn listings(
         &mut self,
         documents: &Documents,
         stage: Stage,
@@ -119,7 +134,7 @@ impl Memory {
     }
 
     /// Others have many commands of this stage: they are listed by document for a while.
-    pub(crate) fn list_by_document(
+    pub(super) fn list_by_document(
         &mut self,
         documents: &Documents,
         stage: Stage,
@@ -132,30 +147,29 @@ impl Memory {
     // ---- Executing -------------------------------------------------------------------------------
 
     /// Whether the list that is being read has told this command before.
-    pub(crate) fn has_seen(&self, id: &CommandId) -> bool {
-        self.executing_reading.as_ref().is_some_and(|reading| reading.has_told(id))
+    pub(super) fn has_seen(&self, id: &CommandId) -> bool {
+        self.readings.get(&List::Executing).is_some_and(|reading| reading.has_told(id))
     }
 
     /// The list that is being read told this command as executing.
-    pub(crate) fn sees_executing(&mut self, id: CommandId) {
+    pub(super) fn sees_executing(&mut self, id: CommandId) {
         self.ended.remove(&id);
         self.suspects.remove(&id);
-        if let Some(reading) = &mut self.executing_reading {
+        if let Some(reading) = self.reading(List::Executing) {
             insert_bounded(&mut reading.waited_for, id);
         }
     }
 
     /// Nobody waits for this executing command.
-    pub(crate) fn forget_executing(&mut self, key: (Timestamp, CommandId)) {
-        self.executing.remove(&key.1);
-        if let Some(reading) = &mut self.executing_reading {
+    pub(super) fn forget_executing(&mut self, key: (Timestamp, CommandId)) {
+        if let Some(reading) = self.reading(List::Executing) {
             insert_bounded(&mut reading.abandoned, key.1.clone());
         }
         self.close(key);
     }
 
     /// The list of executing commands was read to its end.
-    pub(crate) fn note_executing(&mut self, reading: Reading) {
+    pub(super) fn note_executing(&mut self, reading: Reading) {
         let before = std::mem::replace(&mut self.executing, reading.waited_for);
         let ended = before.into_iter().filter(|id| !self.executing.contains(id));
         let room = REMEMBERED_MAX.saturating_sub(self.ended.len());
@@ -163,24 +177,27 @@ impl Memory {
     }
 
     /// What was said to have ended executes: it is looked for in the next list.
-    pub(crate) fn executes_still(&mut self, id: CommandId) {
+    pub(super) fn executes_still(&mut self, id: CommandId) {
         self.ended.remove(&id);
         insert_bounded(&mut self.executing, id);
     }
 
     /// Takes out what a look at the executing commands alone must not change.
-    pub(crate) fn set_aside(&mut self) -> SetAside {
+    pub(super) fn set_aside(&mut self) -> SetAside {
         SetAside {
-            executing_reading: self.executing_reading.take(),
+            executing_reading: self.end_reading(List::Executing),
             ended: std::mem::take(&mut self.ended),
             suspects: std::mem::take(&mut self.suspects),
         }
     }
 
     /// Puts back what was set aside.
-    pub(crate) fn take_up(&mut self, aside: SetAside) {
+    pub(super) fn take_up(&mut self, aside: SetAside) {
         let SetAside { executing_reading, ended, suspects } = aside;
-        self.executing_reading = executing_reading;
+        self.end_reading(List::Executing);
+        if let Some(reading) = executing_reading {
+            self.begin_reading(List::Executing, reading);
+        }
         self.ended = ended;
         self.suspects = suspects;
     }
@@ -188,12 +205,13 @@ impl Memory {
     // ---- Complete --------------------------------------------------------------------------------
 
     /// Whether a completed command is known to be closed, or suspected already.
-    pub(crate) fn is_known(&self, key: &(Timestamp, CommandId)) -> bool {
+    pub(super) fn is_known(&self, key: &(Timestamp, CommandId)) -> bool {
         self.closed.contains(key) || self.suspects.contains_key(&key.1)
     }
 
     /// Nobody waits for this command.
-    pub(crate) fn close(&mut self, key: (Timestamp, CommandId)) {
+    pub(super) fn close(&mut self, key: (Timestamp, CommandId)) {
+        self.executing.remove(&key.1);
         self.closed.insert(key);
         if self.closed.len() > REMEMBERED_MAX {
             self.closed.pop_first();
@@ -201,42 +219,51 @@ impl Memory {
     }
 
     /// The task of this completed command waits; false if there is no room to remember it.
-    pub(crate) fn suspect(
-        &mut self,
-        id: CommandId,
-        requested_at: Timestamp,
-        now: Timestamp,
-    ) -> bool {
+    pub(super) fn suspect(&mut self, command: &Waiting, now: Timestamp) -> bool {
         let has_room = self.suspects.len() < REMEMBERED_MAX;
         if has_room {
+            self.executing.remove(&command.id);
+            let Waiting { requested_at, is_large, .. } = *command;
             let seen_by = self.sweep_number;
-            self.suspects.insert(id, Suspect { requested_at, seen_at: now, seen_by });
+            let suspect = Suspect { requested_at, is_large, seen_at: now, seen_by };
+            self.suspects.insert(command.id.clone(), suspect);
         }
         has_room
     }
 
-    /// What earlier sweeps suspect, those first that have waited longest.
-    pub(crate) fn suspects_to_settle(&self) -> Vec<(CommandId, Suspect)> {
-        let earlier = self.suspects.iter().filter(|(_, one)| one.seen_by < self.sweep_number);
+    /// What earlier sweeps suspect, large commands or all others, those first that have waited
+    /// longest.
+    pub(super) fn suspects_to_settle(&self, are_large: bool) -> Vec<(CommandId, Suspect)> {
+        let earlier = self
+            .suspects
+            .iter()
+            .filter(|(_, one)| one.is_large == are_large && one.seen_by < self.sweep_number);
         let mut found: Vec<_> = earlier.map(|(id, one)| (id.clone(), one.clone())).collect();
         found.sort_by_key(|(_, one)| one.seen_by);
         found
     }
 
+    /// It is being settled: should the time not suffice, the others come first.
+    pub(super) fn tries(&mut self, id: &CommandId) {
+        if let Some(suspect) = self.suspects.get_mut(id) {
+            suspect.seen_by = self.sweep_number;
+        }
+    }
+
     /// It could not be settled now, and reads as complete still.
-    pub(crate) fn suspect_again(&mut self, id: &CommandId, now: Timestamp) {
+    pub(super) fn suspect_again(&mut self, id: &CommandId, now: Timestamp) {
         if let Some(suspect) = self.suspects.get_mut(id) {
             (suspect.seen_at, suspect.seen_by) = (now, self.sweep_number);
         }
     }
 
     /// Its task may not be answered from here, which is not to say that nobody waits.
-    pub(crate) fn dismiss(&mut self, id: &CommandId) {
+    pub(super) fn dismiss(&mut self, id: &CommandId) {
         self.suspects.remove(id);
     }
 
     /// It is settled.
-    pub(crate) fn acquit(&mut self, id: &CommandId) {
+    pub(super) fn acquit(&mut self, id: &CommandId) {
         if let Some(suspect) = self.suspects.remove(id) {
             self.close((suspect.requested_at, id.clone()));
         }
@@ -245,13 +272,13 @@ impl Memory {
     // ---- Refused ---------------------------------------------------------------------------------
 
     /// How the task of this command was refused lately: it is not asked again.
-    pub(crate) fn refusal(&self, id: &CommandId, now: Timestamp) -> Option<Refusal> {
+    pub(super) fn refusal(&self, id: &CommandId, now: Timestamp) -> Option<Refusal> {
         let (refusal, at) = self.refused.get(id)?;
         (now.duration_since(*at) < REFUSED_AGAIN).then_some(*refusal)
     }
 
     /// The task of this command is refused for good; whether that is the first time.
-    pub(crate) fn refuse(&mut self, id: &CommandId, refusal: Refusal, now: Timestamp) -> bool {
+    pub(super) fn refuse(&mut self, id: &CommandId, refusal: Refusal, now: Timestamp) -> bool {
         let is_first = self.refused.insert(id.clone(), (refusal, now)).is_none();
         if self.refused.len() > REMEMBERED_MAX {
             self.refused.pop_first();
@@ -262,7 +289,7 @@ impl Memory {
 
 /// What a look at the executing commands alone does not change.
 #[derive(Debug)]
-pub(crate) struct SetAside {
+pub(super) struct SetAside {
     executing_reading: Option<Reading>,
     ended: BTreeSet<CommandId>,
     suspects: BTreeMap<CommandId, Suspect>,
@@ -274,116 +301,18 @@ fn insert_bounded(ids: &mut BTreeSet<CommandId>, id: CommandId) {
     }
 }
 
-fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+pub(super) fn earlier(time: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by)
         .ok()
         .and_then(|by| time.checked_sub(by).ok())
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// The lists that together tell the commands of a stage.
-#[derive(Debug)]
-pub(crate) struct Listings {
-    left: VecDeque<CommandListing>,
-    /// How many lists by document there would be.
-    by_document: usize,
-    is_by_document: bool,
-}
-
-impl Listings {
-    fn new(
-        documents: &Documents,
-        stage: Stage,
-        invoked_after: Option<Timestamp>,
-        is_by_document: bool,
-    ) -> Self {
-        let listing = |document_name| CommandListing { document_name, stage, invoked_after };
-        let spellings = || documents.spellings().map(Some).map(listing);
-        let by_document = spellings().count();
-        // Without documents there is nothing to list.
-        let left = if is_by_document || by_document == 0 {
-            spellings().collect()
-        } else {
-            [listing(None)].into()
-        };
-        Self { left, by_document, is_by_document }
-    }
-}
-
-/// Lists that are read page by page, over several sweeps if need be.
-#[derive(Debug)]
-pub(crate) struct Reading {
-    pub(crate) began: Timestamp,
-    listings: Listings,
-    page: Option<PageToken>,
-    pages: usize,
-    ours: usize,
-    all: usize,
-    /// Executing commands that were looked at, and whose task may wait.
-    waited_for: BTreeSet<CommandId>,
-    /// Executing commands that were looked at, and whose task is closed.
-    abandoned: BTreeSet<CommandId>,
-    /// Whether a command of it could not be remembered.
-    pub(crate) has_left_out: bool,
-}
-
-impl Reading {
-    pub(crate) fn new(began: Timestamp, listings: Listings) -> Self {
-        Self {
-            began,
-            listings,
-            page: None,
-            pages: 0,
-            ours: 0,
-            all: 0,
-            waited_for: BTreeSet::new(),
-            abandoned: BTreeSet::new(),
-            has_left_out: false,
-        }
-    }
-
-    /// Whether this executing command was looked at: lists move while they are read, and can tell
-    /// a command twice.
-    fn has_told(&self, id: &CommandId) -> bool {
-        self.waited_for.contains(id) || self.abandoned.contains(id)
-    }
-
-    /// The next page to read; `None` at the end.
-    pub(crate) fn next(&self) -> Option<(&CommandListing, Option<&PageToken>)> {
-        Some((self.listings.left.front()?, self.page.as_ref()))
-    }
-
-    /// How many pages were read.
-    pub(crate) fn pages(&self) -> usize {
-        self.pages
-    }
-
-    /// A page was read that held so many commands, so many of them ours. True if it is mostly
-    /// others' that are read here, and lists by document would be shorter.
-    pub(crate) fn advance(&mut self, next: Option<PageToken>, ours: usize, all: usize) -> bool {
-        self.pages += 1;
-        self.ours += ours;
-        self.all += all;
-        self.page = next;
-        if self.page.is_none() {
-            self.listings.left.pop_front();
-        }
-        self.page.is_some()
-            && !self.listings.is_by_document
-            && self.pages >= self.listings.by_document
-            && self.ours * 2 < self.all
-    }
-
-    /// Begins anew, with other lists. What was read is read.
-    pub(crate) fn restart(&mut self, listings: Listings) {
-        self.listings = listings;
-        self.page = None;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::OnAbandon;
+    use crate::token::TaskToken;
 
     const MINUTE: Duration = Duration::from_mins(1);
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -408,17 +337,30 @@ mod tests {
         Documents::new(vec!["One".to_owned(), "Other".to_owned()], Some("arn:aws:".to_owned()))
     }
 
-    fn reading(memory: &mut Memory) -> Reading {
-        Reading::new(now(), memory.listings(&documents(), Stage::Executing, None))
+    fn begin(memory: &mut Memory) {
+        let listings = memory.listings(&documents(), Stage::Executing, None);
+        memory.begin_reading(List::Executing, Reading::new(now(), listings));
+    }
+
+    fn waiting(number: usize, requested_at: Timestamp) -> Waiting {
+        let token = TaskToken::from_parameter(&["token".to_owned()]).unwrap();
+        Waiting {
+            id: id(number),
+            token,
+            requested_at,
+            on_abandon: OnAbandon::Cancel,
+            is_cancelling: false,
+            is_large: false,
+        }
     }
 
     /// Reads a list of executing commands that holds these.
     fn read_executing(memory: &mut Memory, numbers: impl IntoIterator<Item = usize>) {
-        memory.executing_reading = Some(reading(memory));
+        begin(memory);
         for number in numbers {
             memory.sees_executing(id(number));
         }
-        let reading = memory.executing_reading.take().unwrap();
+        let reading = memory.end_reading(List::Executing).unwrap();
         memory.note_executing(reading);
     }
 
@@ -467,70 +409,15 @@ mod tests {
     }
 
     #[test]
-    fn without_documents_there_is_no_list() {
-        let mut memory = Memory::default();
-        let nothing = Documents::default();
-        assert_eq!(names(&memory.listings(&nothing, Stage::Executing, None)), []);
-        assert_eq!(names(&memory.list_by_document(&nothing, Stage::Executing, None)), []);
-    }
-
-    #[test]
-    fn a_reading_goes_through_all_pages_of_all_lists() {
-        let mut memory = Memory::default();
-        let page = |number: u32| Some(PageToken(number.to_string()));
-        memory.list_by_document(&documents(), Stage::Executing, None);
-        let mut reading = reading(&mut memory);
-        let mut read = Vec::new();
-        for next in [page(1), None, None, page(1), page(2), None, None] {
-            let (listing, page) = reading.next().unwrap();
-            let page = page.map_or("first", |PageToken(token)| token).to_owned();
-            read.push(format!("{} {page}", listing.document_name.as_deref().unwrap()));
-            assert!(!reading.advance(next, 0, 50), "lists by document are what there is");
-        }
-        assert!(reading.next().is_none());
-        assert_eq!(reading.pages(), 7);
-        let expected = [
-            "One first",
-            "One 1",
-            "arn:aws:One first",
-            "Other first",
-            "Other 1",
-            "Other 2",
-            "arn:aws:Other first",
-        ];
-        assert_eq!(read, expected);
-    }
-
-    #[test]
-    fn lists_by_document_are_shorter_where_most_of_as_many_pages_are_others() {
-        // Four lists by document.
-        for (ours, expected) in [(0, true), (24, true), (25, false), (50, false)] {
-            let mut reading = reading(&mut Memory::default());
-            let next = || Some(PageToken("next".to_owned()));
-            for _ in 0..3 {
-                assert!(!reading.advance(next(), ours, 50));
-            }
-            assert_eq!(reading.advance(next(), ours, 50), expected, "{ours} of 50");
-        }
-        // The last page needs no other list.
-        let mut reading = reading(&mut Memory::default());
-        for _ in 0..3 {
-            reading.advance(Some(PageToken("next".to_owned())), 0, 50);
-        }
-        assert!(!reading.advance(None, 0, 50));
-        assert!(reading.next().is_none());
-    }
-
-    #[test]
     fn a_reading_that_begins_anew_keeps_what_it_has_told() {
         let mut memory = Memory::default();
-        memory.executing_reading = Some(reading(&mut memory));
+        begin(&mut memory);
         memory.sees_executing(id(1));
         memory.forget_executing((now(), id(2)));
         let listings = memory.list_by_document(&documents(), Stage::Executing, None);
-        memory.executing_reading.as_mut().unwrap().restart(listings);
+        memory.reading(List::Executing).unwrap().restart(listings);
         assert!(memory.has_seen(&id(1)) && memory.has_seen(&id(2)) && !memory.has_seen(&id(3)));
-        memory.executing_reading = None;
+        memory.end_reading(List::Executing);
         assert!(!memory.has_seen(&id(1)));
     }
 
@@ -552,10 +439,10 @@ mod tests {
     fn what_nobody_waits_for_does_not_end() {
         let mut memory = Memory::default();
         read_executing(&mut memory, [1, 2]);
-        memory.executing_reading = Some(reading(&mut memory));
+        begin(&mut memory);
         memory.forget_executing((minute(-5), id(1)));
         memory.sees_executing(id(2));
-        let reading = memory.executing_reading.take().unwrap();
+        let reading = memory.end_reading(List::Executing).unwrap();
         memory.note_executing(reading);
         read_executing(&mut memory, []);
         assert_eq!(memory.ended, ids([2]));
@@ -577,12 +464,12 @@ mod tests {
     fn what_was_set_aside_is_as_it_was() {
         let mut memory = Memory::default();
         memory.begin_sweep(now());
-        memory.executing_reading = Some(reading(&mut memory));
+        begin(&mut memory);
         memory.sees_executing(id(1));
         memory.ended = ids([2]);
-        memory.suspect(id(3), now(), now());
+        memory.suspect(&waiting(3, now()), now());
         let aside = memory.set_aside();
-        memory.executing_reading = Some(reading(&mut memory));
+        begin(&mut memory);
         for number in 1..=4 {
             memory.sees_executing(id(number));
         }
@@ -599,13 +486,13 @@ mod tests {
     fn a_suspect_is_settled_by_the_next_sweep_and_known_from_then_on() {
         let mut memory = Memory::default();
         let to_settle = |memory: &Memory| -> BTreeSet<CommandId> {
-            memory.suspects_to_settle().into_iter().map(|(id, _)| id).collect()
+            memory.suspects_to_settle(false).into_iter().map(|(id, _)| id).collect()
         };
         memory.begin_sweep(minute(0));
-        assert!(memory.suspect(id(1), minute(-9), minute(0)));
+        assert!(memory.suspect(&waiting(1, minute(-9)), minute(0)));
         assert_eq!(to_settle(&memory), ids([]));
         memory.begin_sweep(minute(1));
-        assert!(memory.suspect(id(2), minute(-9), minute(1)));
+        assert!(memory.suspect(&waiting(2, minute(-9)), minute(1)));
         assert_eq!(to_settle(&memory), ids([1]));
         memory.suspect_again(&id(1), minute(1));
         assert_eq!(to_settle(&memory), ids([]));
@@ -624,12 +511,13 @@ mod tests {
         let mut memory = Memory::default();
         for number in [3, 1, 2] {
             memory.begin_sweep(minute(0));
-            memory.suspect(id(number), minute(-9), minute(0));
+            memory.suspect(&waiting(number, minute(-9)), minute(0));
         }
         memory.begin_sweep(minute(1));
         memory.suspect_again(&id(3), minute(1));
         memory.begin_sweep(minute(2));
-        let order: Vec<_> = memory.suspects_to_settle().into_iter().map(|(id, _)| id).collect();
+        let order: Vec<_> =
+            memory.suspects_to_settle(false).into_iter().map(|(id, _)| id).collect();
         assert_eq!(order, [id(1), id(2), id(3)]);
     }
 
@@ -637,10 +525,10 @@ mod tests {
     fn a_suspect_that_executes_is_none() {
         let mut memory = Memory::default();
         memory.begin_sweep(now());
-        memory.suspect(id(1), now(), now());
+        memory.suspect(&waiting(1, now()), now());
         read_executing(&mut memory, [1]);
         memory.begin_sweep(now());
-        assert!(memory.suspects_to_settle().is_empty() && !memory.is_known(&(now(), id(1))));
+        assert!(memory.suspects_to_settle(false).is_empty() && !memory.is_known(&(now(), id(1))));
     }
 
     #[test]
@@ -654,8 +542,12 @@ mod tests {
             (5_000, 3, Hint::Ended),
             (-1, -1, Hint::Ended),
         ] {
-            let suspect =
-                Suspect { requested_at: minute(-age), seen_at: minute(-seen_before), seen_by: 1 };
+            let suspect = Suspect {
+                requested_at: minute(-age),
+                is_large: false,
+                seen_at: minute(-seen_before),
+                seen_by: 1,
+            };
             assert_eq!(suspect.hint(now(), HOUR, 2 * MINUTE), expected, "{age} {seen_before}");
         }
     }
@@ -664,10 +556,10 @@ mod tests {
     fn a_suspect_is_forgotten_when_run_command_has_forgotten_it() {
         let mut memory = Memory::default();
         memory.begin_sweep(now());
-        memory.suspect(id(1), now() - HOUR * (30 * 24), now());
-        memory.suspect(id(2), now() - HOUR * (30 * 24 - 1), now());
+        memory.suspect(&waiting(1, now() - HOUR * (30 * 24)), now());
+        memory.suspect(&waiting(2, now() - HOUR * (30 * 24 - 1)), now());
         memory.begin_sweep(now());
-        assert_eq!(memory.suspects_to_settle().len(), 1);
+        assert_eq!(memory.suspects_to_settle(false).len(), 1);
     }
 
     // Refused.
@@ -692,12 +584,12 @@ mod tests {
         let more = REMEMBERED_MAX + 10;
         memory.begin_sweep(now());
         // Commands that were executing, of both kinds, and then are not.
-        memory.executing_reading = Some(reading(&mut memory));
+        begin(&mut memory);
         for number in 0..more {
             memory.sees_executing(id(number));
             memory.forget_executing((now(), id(more + number)));
         }
-        let reading = memory.executing_reading.take().unwrap();
+        let reading = memory.end_reading(List::Executing).unwrap();
         assert_eq!(reading.waited_for.len(), REMEMBERED_MAX);
         assert_eq!(reading.abandoned.len(), REMEMBERED_MAX);
         memory.note_executing(reading);
@@ -718,11 +610,11 @@ mod tests {
         assert_eq!(memory.refused.len(), REMEMBERED_MAX);
         // Suspects: who asks is told that there is no room.
         for number in 0..REMEMBERED_MAX {
-            assert!(memory.suspect(id(number), now(), now()));
+            assert!(memory.suspect(&waiting(number, now()), now()));
         }
-        assert!(!memory.suspect(id(REMEMBERED_MAX), now(), now()));
+        assert!(!memory.suspect(&waiting(REMEMBERED_MAX, now()), now()));
         memory.dismiss(&id(7));
-        assert!(memory.suspect(id(REMEMBERED_MAX), now(), now()));
+        assert!(memory.suspect(&waiting(REMEMBERED_MAX, now()), now()));
         assert_eq!(memory.suspects.len(), REMEMBERED_MAX);
     }
 }

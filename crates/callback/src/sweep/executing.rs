@@ -1,0 +1,90 @@
+//! The look at executing commands: a heartbeat for each, and an end for those that nobody waits for.
+
+use std::collections::BTreeSet;
+
+use futures_util::stream::{self, StreamExt};
+use tracing::info;
+
+use crate::command::OnAbandon;
+use crate::ports::{Pulse, RunCommand, Tasks};
+use crate::sweep::heartbeat::{COMMANDS_AT_ONCE, Look, look};
+use crate::sweep::pass::{NotRead, Pass};
+use crate::sweep::reading::{List, Reading};
+use crate::sweep::waiting::Waiting;
+
+impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
+    /// Reads the list of executing commands to its end. `None` if it failed, or has no end.
+    pub(super) async fn executing(&mut self) -> Option<Reading> {
+        self.begin_reading(List::Executing, None);
+        let mut has_page = false;
+        loop {
+            match self.page(List::Executing).await {
+                Ok(Some(page)) => {
+                    has_page = true;
+                    self.look_after_executing(page.waiting).await;
+                    self.turn(List::Executing, page.turn);
+                }
+                Ok(None) => return self.memory.end_reading(List::Executing),
+                Err(NotRead::Failed(error)) if !has_page => {
+                    self.report.blind = Some(error);
+                    return None;
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    async fn look_after_executing(&mut self, mut commands: Vec<Waiting>) {
+        let mut ids = BTreeSet::new();
+        commands
+            .retain(|command| !self.memory.has_seen(&command.id) && ids.insert(command.id.clone()));
+        self.report.executing += commands.len() as u64;
+        let (now, memory, pace) = (self.now, &mut *self.memory, &self.pace);
+        let (tasks, run_command, report) = (self.tasks, self.run_command, &mut self.report);
+        let (asked, not_asked): (Vec<_>, Vec<_>) =
+            commands.into_iter().partition(|command| memory.refusal(&command.id, now).is_none());
+        for command in not_asked {
+            memory.sees_executing(command.id);
+        }
+        let mut looks = stream::iter(asked)
+            .map(async |command| {
+                let look = look(tasks, pace, &command).await;
+                let is_abandoned = matches!(look, Look::Pulse(Pulse::Closed))
+                    && !command.is_cancelling
+                    && command.on_abandon == OnAbandon::Cancel;
+                let cancelled =
+                    if is_abandoned { Some(run_command.cancel(&command.id).await) } else { None };
+                (command, look, cancelled)
+            })
+            .buffer_unordered(COMMANDS_AT_ONCE);
+        while let Some((command, look, cancelled)) = looks.next().await {
+            let Waiting { id, requested_at, .. } = command;
+            match cancelled {
+                Some(Ok(())) => {
+                    info!(command_id = %id, "cancelled, because its task is closed");
+                    report.cancelled += 1;
+                }
+                Some(Err(error)) => report.count_failure(&id, &error),
+                None => {}
+            }
+            match look {
+                Look::Pulse(Pulse::Alive) => {
+                    report.heartbeats += 1;
+                    memory.sees_executing(id);
+                }
+                // Nobody waits for its end.
+                Look::Pulse(Pulse::Closed) => memory.forget_executing((requested_at, id)),
+                // A wrong cancel is worse than a late one: it is not known to be abandoned.
+                Look::Pulse(Pulse::Rejected) => {
+                    report.reject(memory, &id, now);
+                    memory.sees_executing(id);
+                }
+                Look::Failed => {
+                    report.failed += 1;
+                    memory.sees_executing(id);
+                }
+                Look::Refused(error) => report.refuse(memory, &id, now, &error),
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a sweep found and did.
+
+use std::error::Error;
+
+use jiff::Timestamp;
+use tracing::{debug, warn};
+
+use crate::error_chain;
+use crate::id::CommandId;
+use crate::ports::CallError;
+use crate::sweep::memory::{Memory, Refusal};
+
+/// What a sweep found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Executing commands that have a task token.
+    pub executing: u64,
+    /// Heartbeats that reached a waiting task.
+    pub heartbeats: u64,
+    /// Commands whose completion event was lost, and whose task has now been answered.
+    pub recovered: u64,
+    /// Commands whose cancel was requested, because nobody waited any more.
+    pub cancelled: u64,
+    /// Commands with a token that Step Functions rejects.
+    pub rejected: u64,
+    /// Commands whose task the caller may not answer, seen for the first time by this process.
+    pub refused: u64,
+    /// Lists and commands that could not be read, and commands for which a call failed. The next
+    /// sweep tries again.
+    pub failed: u64,
+    /// Whether the time was up, or a list too long, before everything had been looked at.
+    pub truncated: bool,
+    /// Why no list of executing commands could be read, if none could: the sweep did nothing.
+    pub blind: Option<CallError>,
+}
+
+impl SweepReport {
+    /// Whether everything that there was to do is done.
+    pub fn is_whole(&self) -> bool {
+        self.failed == 0 && !self.truncated
+    }
+
+    pub(super) fn count_failure(&mut self, id: &CommandId, error: &(dyn Error + 'static)) {
+        warn!(command_id = %id, error = error_chain(error), "sweeping a command failed");
+        self.failed += 1;
+    }
+
+    /// Counts a token that Step Functions rejects; logs it once.
+    pub(super) fn reject(&mut self, memory: &mut Memory, id: &CommandId, now: Timestamp) {
+        if memory.refuse(id, Refusal::Rejected, now) {
+            warn!(command_id = %id, "Step Functions rejects the command's task token");
+        }
+        self.rejected += 1;
+    }
+
+    /// Counts what is refused for good, and logs it, once per command and process.
+    pub(super) fn refuse(
+        &mut self,
+        memory: &mut Memory,
+        id: &CommandId,
+        now: Timestamp,
+        error: &CallError,
+    ) {
+        if memory.refuse(id, Refusal::Denied, now) {
+            warn!(command_id = %id, %error, "the task of this command may not be answered from here");
+            self.refused += 1;
+        } else {
+            debug!(command_id = %id, %error, "still refused");
+        }
+    }
+}
