@@ -15,12 +15,14 @@ use crate::flow::{FlowId, FlowKind};
 use crate::history::{ARN_PREFIX, HOUR, History, MINUTE, Ms, SECOND, SWEPT_DOCUMENTS, Settings};
 use crate::rules::{self, Violation};
 use crate::sent_command::SentCommand;
-use crate::simulated_aws::{Closed, Port, SimulatedAws};
+use crate::simulated_aws::{Closed, Lost, Port, SimulatedAws};
 
 /// How often Lambda invokes the relay for one event.
 const RELAY_ATTEMPTS: u64 = 3;
 /// How long an invocation of the relay may take.
 const RELAY_TIMEOUT: Duration = Duration::from_mins(5);
+/// How long a sweep may take: less than the timeout of its function.
+const SWEEP_TAKES_MAX: Ms = 5 * MINUTE - 3 * SECOND;
 /// How often a task is tried again, with a new token.
 const RETRIES_MAX: u64 = 2;
 /// The first place of commands that others send.
@@ -185,6 +187,7 @@ async fn task(
         let place = chance.of("execution event");
         let is_lost = aws.state().strikes(Fault::EventLost, place, aws.now());
         if !is_lost {
+            aws.state().entries[index].stop_told = Some(aws.now());
             aws.execution_ended.notify_one();
         }
     }
@@ -345,13 +348,17 @@ async fn sweeper(aws: Arc<SimulatedAws>, settings: Settings) {
     let mut memory = Memory::default();
     let last = settings.faults_end + AFTERMATH_MAX;
     let mut tick = offset;
+    let mut next_for_execution = 0;
     while tick < last {
         let is_triggered = tokio::select! {
             biased;
             () = aws.sleep_until(tick) => false,
             () = aws.execution_ended.notified() => true,
         };
-        // The scheduled time, as the function takes it.
+        if is_triggered {
+            aws.sleep_until(next_for_execution).await;
+            next_for_execution = aws.now() + rules::BETWEEN_EXECUTIONS;
+        }
         let at = if is_triggered { aws.now() } else { tick };
         let kind = if is_triggered { FlowKind::ExecutingSweep } else { FlowKind::Sweep };
         one_sweep(&aws, &settings, &scope, &mut memory, (kind, at)).await;
@@ -375,20 +382,25 @@ async fn one_sweep(
     let (is_skipped, is_cut, is_replaced, now) = {
         let mut state = aws.state();
         let mut strikes = |fault| state.strikes(fault, place, at);
-        let is_skipped = strikes(Fault::SweepSkipped);
+        // The event of a stopped execution is lost or not: what it starts is not skipped.
+        let is_skipped = kind == FlowKind::Sweep && strikes(Fault::SweepSkipped);
         let is_cut = strikes(Fault::SweepCutShort);
-        (is_skipped, is_cut, strikes(Fault::ProcessReplaced), state.time()(at))
+        (is_skipped, is_cut, strikes(Fault::ProcessReplaced), state.time()(aws.now()))
     };
     if is_replaced {
         *memory = Memory::default();
-        aws.state().forget_process();
+        let mut state = aws.state();
+        state.note(at, || "the sweep's process is replaced".to_owned());
+        state.forget_process();
+        state.lose(Lost::Memory, at);
     }
     if is_skipped {
-        aws.state().note(at, || "a sweep is skipped".to_owned());
+        let mut state = aws.state();
+        state.note(at, || "a sweep is skipped".to_owned());
+        state.lose(Lost::Sweep, at);
         return;
     }
-    let whole = settings.interval.min(MINUTE) - 3 * SECOND;
-    let time_left = if is_cut { place.of("cut").between(0, SECOND) } else { whole };
+    let time_left = if is_cut { place.of("cut").between(0, SECOND) } else { SWEEP_TAKES_MAX };
     let time_left = Duration::from_millis(time_left);
     let (port, died) = open(aws, kind, place);
     let swept = async {
@@ -413,7 +425,12 @@ async fn one_sweep(
         state.figures.cancellations += report.cancelled;
     } else {
         *memory = Memory::default();
-        aws.state().forget_process();
+        let mut state = aws.state();
+        state.forget_process();
+        state.lose(Lost::Memory, at);
+        if kind == FlowKind::Sweep {
+            state.lose(Lost::Sweep, at);
+        }
     }
     close(aws, port.flow, report.as_ref(), || format!("sweep: {report:?}"));
 }

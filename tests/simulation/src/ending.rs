@@ -47,6 +47,8 @@ pub(crate) enum Ending {
     SucceedsUnseen,
     /// The command says Failed, and a node of it is never listed or never ends.
     FailsUnseen,
+    /// It has more nodes than can be read in time.
+    HasTooManyNodes,
 }
 
 /// An unknown value of `StatusDetails`.
@@ -58,7 +60,7 @@ const ERROR_DETAILS_BYTES_MAX: usize = 256 - 11;
 
 impl Ending {
     /// All ways, with how often they are drawn.
-    pub(crate) const WEIGHTS: [(u64, Self); 20] = [
+    pub(crate) const WEIGHTS: [(u64, Self); 21] = [
         (30, Self::Succeeds),
         (18, Self::Fails),
         (4, Self::IsIncomplete),
@@ -79,6 +81,7 @@ impl Ending {
         (1, Self::IsUnheardOfAtLength),
         (2, Self::SucceedsUnseen),
         (4, Self::FailsUnseen),
+        (2, Self::HasTooManyNodes),
     ];
 
     /// `Status` and `StatusDetails` of the command at its end.
@@ -89,7 +92,8 @@ impl Ending {
             | Self::IsSkipped
             | Self::IsSkippedSomewhere
             | Self::MatchesNoNodeSilently
-            | Self::SucceedsUnseen => ("Success", "Success"),
+            | Self::SucceedsUnseen
+            | Self::HasTooManyNodes => ("Success", "Success"),
             Self::Fails | Self::FailsUndeliverable | Self::FailsUnseen => ("Failed", "Failed"),
             Self::IsIncomplete => ("Failed", "Incomplete"),
             Self::ExecutionTimesOut => ("TimedOut", "ExecutionTimedOut"),
@@ -123,6 +127,7 @@ impl Ending {
             Self::IsDenied => Some("AccessDenied"),
             Self::ExceedsRate => Some("RateExceeded"),
             Self::MatchesNoNode | Self::MatchesNoNodeSilently => Some("NoInstancesInTag"),
+            Self::HasTooManyNodes => Some("TooManyNodes"),
             Self::IsUnheardOf => Some(UNHEARD_OF),
             Self::IsUnheardOfAtLength => Some(&UNHEARD_OF_AT_LENGTH[..ERROR_DETAILS_BYTES_MAX]),
         }

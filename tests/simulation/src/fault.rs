@@ -19,6 +19,14 @@ pub enum Fault {
     ReadLags,
     /// A command in a list cannot be understood.
     CommandUnreadable,
+    /// The list of a command's nodes cannot be understood, now and ever.
+    NodesUnreadable,
+    /// A list of commands cannot be read for minutes.
+    ListFails,
+    /// A page of a list is short or empty, or tells a command again, and another page follows.
+    PageOdd,
+    /// A list of commands has no end.
+    ListEndless,
     /// A call is refused because there are too many; nothing happens.
     CallThrottled,
     /// A call is refused for good; nothing happens.
@@ -43,11 +51,13 @@ pub enum Fault {
     TaskTimesOut,
     /// Step Functions refuses an output because of a script's text in it.
     OutputRefused,
+    /// Step Functions refuses an answer because of what it says of the nodes.
+    ReportRefused,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::EventLost,
         Self::EventDoubled,
         Self::EventDelayed,
@@ -55,6 +65,10 @@ impl Fault {
         Self::EventUnknown,
         Self::ReadLags,
         Self::CommandUnreadable,
+        Self::NodesUnreadable,
+        Self::ListFails,
+        Self::PageOdd,
+        Self::ListEndless,
         Self::CallThrottled,
         Self::CallDenied,
         Self::CallLost,
@@ -67,6 +81,7 @@ impl Fault {
         Self::ExecutionStops,
         Self::TaskTimesOut,
         Self::OutputRefused,
+        Self::ReportRefused,
     ];
 
     /// Its name on the command line.
@@ -79,6 +94,10 @@ impl Fault {
             Self::EventUnknown => "event-unknown",
             Self::ReadLags => "read-lags",
             Self::CommandUnreadable => "command-unreadable",
+            Self::NodesUnreadable => "nodes-unreadable",
+            Self::ListFails => "list-fails",
+            Self::PageOdd => "page-odd",
+            Self::ListEndless => "list-endless",
             Self::CallThrottled => "call-throttled",
             Self::CallDenied => "call-denied",
             Self::CallLost => "call-lost",
@@ -91,6 +110,7 @@ impl Fault {
             Self::ExecutionStops => "execution-stops",
             Self::TaskTimesOut => "task-times-out",
             Self::OutputRefused => "output-refused",
+            Self::ReportRefused => "report-refused",
         }
     }
 
@@ -99,20 +119,35 @@ impl Fault {
         Self::ALL.into_iter().find(|fault| fault.name() == name)
     }
 
-    /// Whether it goes on to the end of a history. The product's promises with a time limit hold
-    /// under such faults, and begin to count when the others end.
-    pub fn goes_on(self) -> bool {
-        matches!(
-            self,
+    /// The most of a thousand cases that it strikes in after the others have ended; zero if it ends
+    /// with them. The product's promises with a time limit hold under the faults that go on, and
+    /// begin to count when the others end.
+    pub(crate) fn lasting_rate_max(self) -> u64 {
+        match self {
             Self::EventLost
-                | Self::EventDoubled
-                | Self::EventDelayed
-                | Self::EventFalse
-                | Self::EventUnknown
-                | Self::ExecutionStops
-                | Self::TaskTimesOut
-                | Self::OutputRefused
-        )
+            | Self::EventDoubled
+            | Self::EventDelayed
+            | Self::EventFalse
+            | Self::EventUnknown
+            | Self::CommandUnreadable
+            | Self::NodesUnreadable
+            | Self::PageOdd
+            | Self::ExecutionStops
+            | Self::TaskTimesOut
+            | Self::OutputRefused
+            | Self::ReportRefused => 1_000,
+            Self::ReadLags => 200,
+            // The promises say what a lost sweep, or a lost process, costs.
+            Self::SweepSkipped | Self::ProcessReplaced | Self::FunctionDies => 100,
+            Self::ListFails
+            | Self::ListEndless
+            | Self::CallThrottled
+            | Self::CallDenied
+            | Self::CallLost
+            | Self::AnswerLost
+            | Self::CallSlow
+            | Self::SweepCutShort => 0,
+        }
     }
 
     /// Rates that a history draws from, of a thousand cases.
@@ -123,12 +158,17 @@ impl Fault {
             Self::EventFalse | Self::EventUnknown => &[0, 0, 100],
             Self::ReadLags => &[0, 0, 50, 200, 500],
             Self::CallThrottled | Self::CallLost | Self::AnswerLost => &[0, 0, 30, 150, 300],
-            Self::CommandUnreadable | Self::CallDenied => &[0, 0, 0, 20, 100],
+            Self::CommandUnreadable | Self::NodesUnreadable | Self::CallDenied => {
+                &[0, 0, 0, 20, 100]
+            }
+            Self::ListFails => &[0, 0, 0, 150, 400],
+            Self::PageOdd => &[0, 0, 100, 300],
+            Self::ListEndless => &[0, 0, 0, 0, 30],
             Self::CallSlow => &[0, 0, 20, 100],
             Self::FunctionDies | Self::SweepSkipped | Self::SweepCutShort => &[0, 0, 100, 400],
             Self::ProcessReplaced => &[0, 0, 50, 300],
             Self::ExecutionStops | Self::TaskTimesOut => &[0, 0, 150, 400],
-            Self::OutputRefused => &[0, 0, 0, 200],
+            Self::OutputRefused | Self::ReportRefused => &[0, 0, 0, 200],
         }
     }
 

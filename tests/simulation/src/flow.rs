@@ -38,6 +38,8 @@ pub(crate) struct Flow {
     /// How many of these are of the swept documents.
     pub(crate) swept_rows: u64,
     pub(crate) asked: Asked,
+    /// How many of the pages that it has read were short, empty or overlapping, or had no end.
+    pub(crate) odd_pages: u64,
     /// How many pages it has read of lists of all documents.
     pub(crate) unfiltered_pages: BTreeMap<(Stage, Option<Timestamp>), u64>,
     /// How many of its answers were taken.
@@ -50,11 +52,16 @@ pub(crate) struct Flow {
 pub(crate) struct CommandCalls {
     pub(crate) command_reads: u64,
     pub(crate) invocation_reads: u64,
+    pub(crate) node_reads: u64,
     pub(crate) output_reads: u64,
+    /// Whether an output was read as of before the script's end.
+    pub(crate) has_stale_output: bool,
     pub(crate) heartbeats: u64,
     /// Heartbeats that reached a waiting task.
     pub(crate) alive: u64,
     pub(crate) answers: u64,
+    /// Whether Step Functions refused the shortest answer that names nodes.
+    pub(crate) report_refused: bool,
     pub(crate) cancels: u64,
     /// What the last heartbeat told.
     pub(crate) pulse: Option<Pulse>,
@@ -84,6 +91,7 @@ impl Flow {
             swept_rows: 0,
             unfiltered_pages: BTreeMap::new(),
             asked: Asked::new(),
+            odd_pages: 0,
             accepted: 0,
             of_commands: BTreeMap::new(),
         }

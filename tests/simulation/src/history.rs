@@ -71,6 +71,13 @@ impl History {
     }
 }
 
+impl Settings {
+    /// Whether pages may look as if most of a list were others'.
+    pub(crate) fn has_odd_lists(&self) -> bool {
+        [Fault::PageOdd, Fault::ListEndless].iter().any(|fault| self.rates[fault.index()] > 0)
+    }
+}
+
 /// The arguments of the program that replay it.
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

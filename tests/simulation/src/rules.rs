@@ -17,7 +17,7 @@ use crate::flow::{CommandCalls, FlowId, FlowKind};
 use crate::history::{HOUR, Ms, SECOND};
 use crate::script::{STDERR_CHARS_MAX, STDOUT_CHARS_MAX};
 use crate::sent_command::{SentCommand, TokenKind};
-use crate::simulated_aws::{Closed, Entry, PAGE_COMMANDS_MAX, State};
+use crate::simulated_aws::{Closed, Entry, LAG_MAX, Lost, PAGE_COMMANDS_MAX, State};
 
 /// The longest output that Step Functions takes, in bytes.
 const OUTPUT_BYTES_MAX: usize = 262_144;
@@ -37,8 +37,17 @@ const OVERDUE_AGE: Ms = HOUR;
 const KINDS_OF_LISTS: u64 = 3;
 /// The swept documents, each by its name and by its ARN.
 const SPELLINGS: u64 = 4;
-/// How often the promise lets a sweep come by, after the end of a command.
-const PROMISED_INTERVALS: Ms = 3;
+/// Up to so many failed nodes of a large command are read one by one.
+const FAILED_OUTPUT_NODES_MAX: u64 = 50;
+/// The answers to one task: the whole report, one without outputs, and one without nodes.
+const ANSWERS_MAX: u64 = 3;
+/// A task is answered so many intervals after the end of its command when its event is lost, and
+/// one interval later for each sweep, and each process of the sweeps, that is lost meanwhile.
+const INTERVALS_TO_ANSWER: u64 = 2;
+/// A heartbeat comes after so many intervals, and one later for each such loss.
+const INTERVALS_TO_BEAT: u64 = 3;
+/// The shortest time between two sweeps that stopped executions start.
+pub(crate) const BETWEEN_EXECUTIONS: Ms = 10 * SECOND;
 /// How often a process is told that the task of a completed command is closed: once, and once more
 /// if the command ended during a sweep, after that had listed it as executing.
 const TOLD_CLOSED_MAX: u64 = 2;
@@ -63,6 +72,12 @@ pub(crate) fn has_text(answer: &Answer) -> bool {
             .iter()
             .any(|name| !text(entry, name).is_empty())
     })
+}
+
+/// Whether an answer says anything of a node.
+pub(crate) fn names_nodes(answer: &Answer) -> bool {
+    let body: Value = serde_json::from_str(answer.body()).unwrap_or_default();
+    !entries(&body).is_empty()
 }
 
 /// A rule that was broken.
@@ -99,6 +114,7 @@ pub(crate) fn check_answer(
         rule: "an answer goes to the token of a command",
         what: "no command has this token".to_owned(),
     })?;
+    let are_nodes_unreadable = state.are_nodes_unreadable(index);
     let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
     let (kind, number) = (flow.kind, flow.number);
     let calls = flow.of(index);
@@ -112,11 +128,14 @@ pub(crate) fn check_answer(
     holds(command.has_ended(now), "no answer before the command has ended", || {
         format!("command {place:?} ends at {} ms, and is {:?}", command.ends, command.status(now))
     })?;
-    holds(calls.command_reads > 0 && calls.invocation_reads > 0, "no answer unread", || {
-        format!("command {place:?}")
-    })?;
-    check_kind(command, answer)?;
+    let has_too_many = command.ending == Ending::HasTooManyNodes;
+    let is_read = calls.command_reads > 0 && (has_too_many || calls.invocation_reads > 0);
+    holds(is_read, "no answer unread", || format!("command {place:?}"))?;
+    let is_refused = calls.report_refused && !names_nodes(answer);
+    let is_unreadable = is_refused || are_nodes_unreadable && !has_too_many;
+    check_kind(command, answer, is_unreadable)?;
     let is_early = command.ending == Ending::SucceedsUnseen
+        && !is_unreadable
         && command.end().1 == "Success"
         && now < command.requested + OVERDUE_AGE;
     holds(!is_early, "an unconfirmed success is no failure before it is overdue", || {
@@ -126,14 +145,16 @@ pub(crate) fn check_answer(
     check_limits(answer)?;
     // Until then a read may be refused for good.
     let can_read_outputs = now >= state.settings.faults_end + SLACK;
-    check_body(command, calls, answer, can_read_outputs)
+    check_body(command, calls, answer, is_unreadable || has_too_many, can_read_outputs)
 }
 
 /// Success or failure, and the error's name.
-fn check_kind(command: &SentCommand, answer: &Answer) -> Checked {
+fn check_kind(command: &SentCommand, answer: &Answer, is_unreadable: bool) -> Checked {
     let place = command.place;
-    let expected = command.error();
-    let is_told_as_success = expected.is_none() || command.on_failure == OnFailure::Report;
+    let unreadable = || "RunCommand.Unreadable".to_owned();
+    let expected = if is_unreadable { Some(unreadable()) } else { command.error() };
+    let is_told_as_success =
+        expected.is_none() || command.on_failure == OnFailure::Report && !is_unreadable;
     let is_right = match answer {
         Answer::Success { .. } => is_told_as_success,
         Answer::Failure { error, .. } => !is_told_as_success && Some(error) == expected.as_ref(),
@@ -177,6 +198,7 @@ fn check_body(
     command: &SentCommand,
     calls: &CommandCalls,
     answer: &Answer,
+    is_without_nodes: bool,
     can_read_outputs: bool,
 ) -> Checked {
     const RULE: &str = "the answer tells the command as it is";
@@ -199,6 +221,13 @@ fn check_body(
     }
     let targets = &body["TargetCount"];
     holds(*targets == command.target_count(), RULE, || format!("{place:?}: {targets} targets"))?;
+    if is_without_nodes {
+        let omitted = &body["InvocationsOmitted"];
+        let is_right = entries(&body).is_empty() && *omitted == command.target_count();
+        return holds(is_right, "nodes that cannot be told are counted", || {
+            format!("{place:?}: {omitted} omitted, of {}", command.target_count())
+        });
+    }
     check_entries(command, calls, &body, answer.body().len(), can_read_outputs)
 }
 
@@ -218,7 +247,8 @@ fn check_entries(
     // Stale reads are told only after all re-reads, and never of a success.
     let is_stale =
         command.nodes.iter().any(|node| node.is_listed && node.ends != Ms::MAX && node.ends > at);
-    let may_be_stale = calls.invocation_reads >= READS_MAX && command.end().1 != "Success";
+    let reads = if command.is_large() { 1 } else { READS_MAX };
+    let may_be_stale = calls.invocation_reads >= reads && command.end().1 != "Success";
     holds(!is_stale || may_be_stale, "no answer from a read that lags", || format!("{place:?}"))?;
 
     let omitted = body["InvocationsOmitted"].as_u64().unwrap_or(u64::MAX);
@@ -247,19 +277,20 @@ fn check_entries(
             ("StandardErrorContent", &expected.stderr),
         ] {
             let came = text(entry, name);
-            let is_told = if is_cut { whole.starts_with(came) } else { whole == came };
+            let is_told = if is_cut { are_beginnings(came, whole) } else { whole.concat() == came };
             holds(is_told, RULE, || {
-                what(&format!("{name} of {} bytes, of {}", came.len(), whole.len()))
+                what(&format!("{name} of {} bytes, of {}", came.len(), whole.concat().len()))
             })?;
         }
-        let fits = expected.stdout.chars().count() < STDOUT_CHARS_MAX
-            && expected.stderr.chars().count() < STDERR_CHARS_MAX
+        let fits = expected.stdout.concat().chars().count() < STDOUT_CHARS_MAX
+            && expected.stderr.concat().chars().count() < STDERR_CHARS_MAX
             && body_bytes < CAUSE_CHARS_MAX / 2;
         let is_first_answer = calls.answers == 1;
         let is_needless = is_cut
             && fits
             && is_first_answer
             && can_read_outputs
+            && !calls.has_stale_output
             && nodes.len() <= FULL_OUTPUT_NODES_MAX;
         holds(!is_needless, "outputs of few nodes are told in full", || what("is cut"))?;
         let key = (expected.has_succeeded, id.to_owned());
@@ -267,6 +298,15 @@ fn check_entries(
         last_key = key;
     }
     Ok(())
+}
+
+/// Whether a text is made of the beginnings of these, each on a line of its own.
+fn are_beginnings(text: &str, wholes: &[String]) -> bool {
+    let Some((whole, others)) = wholes.split_first() else { return text.is_empty() };
+    let same = text.bytes().zip(whole.bytes()).take_while(|(one, other)| one == other).count();
+    (0..=same).rev().filter_map(|same| text.get(same..)).any(|rest| {
+        rest.is_empty() || are_beginnings(rest.strip_prefix('\n').unwrap_or(rest), others)
+    })
 }
 
 /// A list is about to be read.
@@ -283,9 +323,9 @@ pub(crate) fn check_list(
     let lists = flow.asked.len() as u64;
     // Executing, complete, and the lookback: one list each where others' commands are few. Where
     // they are many, as many pages as there are spellings are read in vain, and then a list each.
-    let is_busy = state.settings.others > 0;
+    let is_busy = state.settings.others > 0 || state.settings.has_odd_lists();
     let lists_max = if is_busy { KINDS_OF_LISTS * (1 + 2 * SPELLINGS) } else { KINDS_OF_LISTS };
-    let pages_max = lists_max + flow.rows / PAGE_COMMANDS_MAX as u64;
+    let pages_max = lists_max + flow.odd_pages + flow.rows / PAGE_COMMANDS_MAX as u64;
     holds(lists <= pages_max, RULE, || format!("{lists} lists, for {} commands", flow.rows))?;
     if listing.document_name.is_some() {
         return Ok(());
@@ -293,7 +333,7 @@ pub(crate) fn check_list(
     let pages = flow.unfiltered_pages.entry((listing.stage, listing.invoked_after)).or_default();
     *pages += 1;
     // A list whose commands are mostly others' is left after as many pages as there are spellings.
-    let pages_max = SPELLINGS + 1 + 2 * flow.swept_rows / PAGE_COMMANDS_MAX as u64;
+    let pages_max = SPELLINGS + 1 + flow.odd_pages + 2 * flow.swept_rows / PAGE_COMMANDS_MAX as u64;
     holds(*pages <= pages_max, "others' commands are not listed to the end", || {
         format!("page {pages} of {listing:?}, for {} commands", flow.swept_rows)
     })
@@ -363,11 +403,18 @@ pub(crate) fn check_flow(
             FlowKind::Sweep => 3,
         };
         let steps = 2 * command.nodes.len().min(FULL_OUTPUT_NODES_MAX) as u64;
+        let nodes_reads = match command.ending {
+            // The read is given up as soon as their number is known.
+            Ending::HasTooManyNodes if is_calm => 0,
+            _ if command.is_large() => 2,
+            _ => READS_MAX,
+        };
         let is_right = calls.heartbeats <= heartbeats_max
             && calls.command_reads <= READS_MAX * settles_max + looks_max
-            && calls.invocation_reads <= READS_MAX * settles_max
+            && calls.invocation_reads <= nodes_reads * settles_max
+            && calls.node_reads <= FAILED_OUTPUT_NODES_MAX * settles_max
             && calls.output_reads <= steps * settles_max
-            && calls.answers <= 2 * settles_max
+            && calls.answers <= ANSWERS_MAX * settles_max
             && calls.cancels <= 1;
         holds(is_right, RULE, || format!("command {:?}: {calls:?}", command.place))?;
     }
@@ -386,28 +433,42 @@ pub(crate) fn check_promises(state: &State, now: Ms) -> Checked {
     (0..state.entries.len()).try_for_each(|index| {
         check_answered(state, index, now)?;
         check_cancelled(state, index, now)?;
+        check_cancelled_at_once(state, index, now)?;
         check_heartbeats(state, index)?;
         check_refused(state, index)
     })
 }
 
-/// A task is answered within three intervals of its command's end, whatever was lost: the event, a
-/// sweep, the sweep's process. The faults count as if the command had ended after them.
+/// When a promise of so many intervals from `since` on is due. Each loss meanwhile puts it off by an
+/// interval.
+fn deadline(state: &State, since: Ms, intervals: u64, counts: impl Fn(Lost) -> bool) -> Ms {
+    let interval = state.settings.interval;
+    let mut losses = state.losses.iter().filter(|loss| counts(loss.what) && loss.at >= since);
+    let mut deadline = since + intervals * interval + SLACK;
+    // They are in the order of time.
+    while losses.next().is_some_and(|loss| loss.at <= deadline) {
+        deadline += interval;
+    }
+    deadline
+}
+
+/// A task is answered within three intervals of its command's end, whatever was lost: the event, and
+/// a sweep or the sweep's process; one more if both were lost. The faults that end count as if the
+/// command had ended after them.
 fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
     let Entry { command, task, .. } = &state.entries[index];
     let Some(task) = task else { return Ok(()) };
     if !state.is_in_scope(index) || !command.has_ended(now) {
         return Ok(());
     }
-    let interval = state.settings.interval;
     let closed = task.closed.as_ref().map_or(now, |(at, _)| *at);
-    let mut since = command.ends.max(state.settings.faults_end + interval);
-    if command.ending == Ending::SucceedsUnseen {
+    let mut since = (command.ends + LAG_MAX).max(after_faults(state));
+    if command.ending == Ending::SucceedsUnseen && !state.are_nodes_unreadable(index) {
         since = since.max(command.requested + OVERDUE_AGE);
     }
     // A process that began when the command was older does not find it.
     let is_in_reach = since.saturating_sub(command.requested) <= state.settings.lookback;
-    let deadline = since + PROMISED_INTERVALS * interval + SLACK;
+    let deadline = deadline(state, since, INTERVALS_TO_ANSWER, |_| true);
     holds(
         !is_in_reach || closed <= deadline,
         "what has ended is answered in three intervals",
@@ -418,6 +479,12 @@ fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
             )
         },
     )
+}
+
+/// From when on promises with a time limit hold: the first sweep without the faults that end does
+/// what the others left undone.
+fn after_faults(state: &State) -> Ms {
+    state.settings.faults_end + state.settings.interval
 }
 
 /// What is refused for good is asked once an hour by each process, at most.
@@ -439,22 +506,43 @@ fn check_cancelled(state: &State, index: usize, now: Ms) -> Checked {
     if !state.is_to_be_cancelled(index) || command.cancel_asked.is_some() {
         return Ok(());
     }
-    let interval = state.settings.interval;
-    let deadline = (*closed).max(state.settings.faults_end + interval) + interval + SLACK;
+    let since = (*closed).max(after_faults(state));
+    let deadline = deadline(state, since, 1, |lost| lost == Lost::Sweep);
     holds(now.min(command.ends) <= deadline, "what is abandoned is cancelled", || {
         format!("command {:?}: abandoned at {closed}, limit {deadline}", command.place)
     })
 }
 
-/// A task whose `HeartbeatSeconds` is at least four intervals does not miss a heartbeat.
+/// When an execution was stopped, and the sweep is told, its command is cancelled at once.
+fn check_cancelled_at_once(state: &State, index: usize, now: Ms) -> Checked {
+    let Entry { command, stop_told: Some(told), .. } = &state.entries[index] else {
+        return Ok(());
+    };
+    if *told < after_faults(state)
+        || !state.is_to_be_cancelled(index)
+        || command.cancel_asked.is_some()
+    {
+        return Ok(());
+    }
+    let deadline = told + BETWEEN_EXECUTIONS + SLACK;
+    let is_lost = state.losses.iter().any(|loss| (*told..=deadline).contains(&loss.at));
+    holds(
+        is_lost || now.min(command.ends) <= deadline,
+        "a stopped execution's command is cancelled at once",
+        || format!("command {:?}: stopped at {told}, limit {deadline}", command.place),
+    )
+}
+
+/// A task whose `HeartbeatSeconds` is at least four intervals does not miss a heartbeat, unless more
+/// than one sweep, or process, was lost meanwhile.
 fn check_heartbeats(state: &State, index: usize) -> Checked {
     let Entry { command, task, .. } = &state.entries[index];
     let Some(task) = task else { return Ok(()) };
     let Some((at, Closed::MissedHeartbeat)) = &task.closed else { return Ok(()) };
-    let interval = state.settings.interval;
+    let last_beat = task.last_beat;
     let is_promised = state.is_in_scope(index)
-        && command.requested >= state.settings.faults_end + interval
-        && task.heartbeat.is_some_and(|limit| limit >= 4 * interval)
+        && command.requested >= after_faults(state)
+        && deadline(state, last_beat, INTERVALS_TO_BEAT, |_| true) <= *at
         && command.ending != Ending::SucceedsUnseen;
     holds(!is_promised, "no task misses a heartbeat for want of a sweep", || {
         format!("command {:?} at {at}", command.place)

@@ -49,8 +49,9 @@ struct Step {
 pub(crate) struct Told {
     pub(crate) details: &'static str,
     pub(crate) exit_code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    /// Of each step.
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
     pub(crate) has_succeeded: bool,
 }
 
@@ -123,8 +124,8 @@ impl Node {
     pub(crate) fn told(&self, at: Ms, is_cancelling: bool) -> Told {
         let (_, details) = self.status(at, is_cancelling);
         let has_ended = at >= self.ends;
-        let all = |text: fn(&Step) -> &str| {
-            if has_ended { self.steps.iter().map(text).collect() } else { String::new() }
+        let all = |text: fn(&Step) -> &String| {
+            if has_ended { self.steps.iter().map(text).cloned().collect() } else { Vec::new() }
         };
         Told {
             details,
@@ -223,7 +224,8 @@ fn end_of_node(chance: Chance, number: u64, ending: Ending) -> (&'static str, &'
         | Ending::SucceedsSomewhere
         | Ending::IsSkipped
         | Ending::IsSkippedSomewhere
-        | Ending::SucceedsUnseen => SUCCESS,
+        | Ending::SucceedsUnseen
+        | Ending::HasTooManyNodes => SUCCESS,
         Ending::ExceedsRate | Ending::MatchesNoNode | Ending::MatchesNoNodeSilently => {
             ("Cancelled", "RateExceeded")
         }

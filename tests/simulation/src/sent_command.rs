@@ -29,6 +29,11 @@ pub(crate) enum TokenKind {
     OfForeignMachine,
 }
 
+/// The most nodes that are read of a command.
+pub(crate) const NODES_MAX: u64 = 20_000;
+/// A command with more nodes is read once, and of most outputs only the beginnings are told.
+pub(crate) const LARGE_NODES_MIN: u64 = 1_001;
+
 /// Which command of which execution.
 pub(crate) type Place = (u64, u64);
 
@@ -42,6 +47,7 @@ pub(crate) struct SentCommand {
     pub(crate) ends: Ms,
     pub(crate) ending: Ending,
     pub(crate) nodes: Vec<Node>,
+    target_count: u64,
     pub(crate) token_kind: TokenKind,
     pub(crate) token: String,
     pub(crate) on_failure: OnFailure,
@@ -58,11 +64,17 @@ impl SentCommand {
         let ending = chance.of("ending").weigh(&Ending::WEIGHTS);
         let most_nodes = if settings.executions > 50 { 2 } else { 60 };
         let few = u64::from(ending.needs_two_nodes()) + 1;
-        let count = chance.of("nodes").weigh(&[
-            (60, few),
-            (30, chance.of("some nodes").between(few, 6)),
-            (10, chance.of("many nodes").between(few, most_nodes)),
-        ]);
+        // At most one large command in a history, because sweeps settle one at a time.
+        let is_large = execution == 0 && attempt == 0 && chance.of("is large").hits(50);
+        let count = if is_large {
+            LARGE_NODES_MIN + chance.of("large").between(0, 60)
+        } else {
+            chance.of("nodes").weigh(&[
+                (60, few),
+                (30, chance.of("some nodes").between(few, 6)),
+                (10, chance.of("many nodes").between(few, most_nodes)),
+            ])
+        };
         let lasts = chance.of("lasts");
         let lasts = lasts.weigh(&[
             (40, lasts.of("short").between(SECOND, 50 * SECOND)),
@@ -86,6 +98,11 @@ impl SentCommand {
                 node.is_listed = false;
             }
         }
+        // Those nodes are never read, so a few stand for all of them.
+        let target_count = match ending {
+            Ending::HasTooManyNodes => NODES_MAX + chance.of("too many").between(1, 30_000),
+            _ => nodes.len() as u64,
+        };
         let uuid = (chance.of("id").number(), chance.of("id's rest").number());
         let token_kind = chance.of("token").weigh(&[
             (90, TokenKind::OfTask),
@@ -114,6 +131,7 @@ impl SentCommand {
             ends,
             ending,
             nodes,
+            target_count,
             token_kind,
             token: format!("token-{execution}-{attempt}-{}", "A".repeat(padding)),
             on_failure: chance
@@ -151,7 +169,9 @@ impl SentCommand {
 
     /// What the state machine has to see: `None` for a success, else the error's name.
     pub(crate) fn error(&self) -> Option<String> {
-        let error = if self.was_cancelled() { Some("Cancelled") } else { self.ending.error() };
+        let is_read = self.ending != Ending::HasTooManyNodes;
+        let is_cancelled = is_read && self.was_cancelled();
+        let error = if is_cancelled { Some("Cancelled") } else { self.ending.error() };
         error.map(|error| format!("RunCommand.{error}"))
     }
 
@@ -227,7 +247,12 @@ impl SentCommand {
     }
 
     pub(crate) fn target_count(&self) -> u32 {
-        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.target_count).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it has so many nodes that they are read once.
+    pub(crate) fn is_large(&self) -> bool {
+        self.target_count >= LARGE_NODES_MIN && self.ending != Ending::HasTooManyNodes
     }
 
     /// Its nodes that are listed at `at`.

@@ -8,6 +8,7 @@
 //! that share nothing with the product ([`crate::rules`]). What both have in common is shared: the
 //! operations, the answers, and how the agent truncates a listed output.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,17 +29,65 @@ use crate::chance::Chance;
 use crate::fault::Fault;
 use crate::figures::Figures;
 use crate::flow::{Flow, FlowId, FlowKind};
-use crate::history::{Ms, SECOND, Settings};
-use crate::rules::{Violation, answer_name, has_text};
+use crate::history::{MINUTE, Ms, SECOND, Settings};
+use crate::rules::{Violation, answer_name, has_text, names_nodes};
 use crate::sent_command::{SentCommand, TokenKind};
 
 /// How long reads of a command by one operation lag in the same way.
 const LAG_LASTS: Ms = 20 * SECOND;
+/// The longest that a read lags after the faults have ended that end.
+pub(crate) const LAG_MAX: Ms = 10 * SECOND;
+/// How long a list that fails, or has no end, does so.
+const LIST_FAILS_FOR: Ms = 7 * MINUTE;
 /// The most commands on one page of a list.
 pub(crate) const PAGE_COMMANDS_MAX: usize = 50;
+/// The most nodes on one page of a list.
+const PAGE_NODES_MAX: u64 = 50;
+/// How long a page of nodes takes, in public reports.
+const PAGE_OF_NODES_TAKES: Ms = 500;
 
 fn is_of_tasks(op: Op) -> bool {
     matches!(op, Op::SendTaskSuccess | Op::SendTaskFailure | Op::SendTaskHeartbeat)
+}
+
+/// Where a command stands in a list: by descending time, then by id.
+type ListKey = (Reverse<Ms>, CommandId);
+
+/// Where a page of a list begins.
+#[derive(Debug)]
+struct PageStart {
+    /// How many pages were before it.
+    page: u64,
+    /// The last command before it.
+    last: Option<ListKey>,
+}
+
+impl PageStart {
+    fn of(PageToken(token): &PageToken) -> Self {
+        let mut parts = token.split(' ');
+        let mut number = || parts.next()?.parse().ok();
+        let page = number().expect("a page token of this simulation");
+        let requested = number();
+        let id = parts.next().and_then(|id| CommandId::parse(id).ok());
+        Self { page, last: requested.map(Reverse).zip(id) }
+    }
+
+    fn token(&self) -> PageToken {
+        let Self { page, last } = self;
+        PageToken(match last {
+            None => page.to_string(),
+            Some((Reverse(requested), id)) => format!("{page} {requested} {id}"),
+        })
+    }
+}
+
+/// What can be odd about a page. Another one follows.
+#[derive(Debug, Clone, Copy)]
+enum OddPage {
+    Empty,
+    Short,
+    /// The next page tells its last commands again.
+    Overlapping,
 }
 
 /// A task that waits, or waited, for a command.
@@ -72,8 +121,25 @@ pub(crate) struct Entry {
     pub(crate) refusals: Vec<Ms>,
     /// How often the process of now was told that its task is closed, after the command had ended.
     pub(crate) told_closed: u64,
+    /// When the sweep was told that its execution was stopped.
+    pub(crate) stop_told: Option<Ms>,
     /// Tells its announcer that its end has moved.
     pub(crate) end_moved: Arc<Notify>,
+}
+
+/// Something of the sweeps that was lost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Loss {
+    pub(crate) at: Ms,
+    pub(crate) what: Lost,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// A sweep did not take place, or did not get to its end.
+    Sweep,
+    /// The process of the sweeps was replaced.
+    Memory,
 }
 
 pub(crate) struct SimulatedAws {
@@ -93,6 +159,8 @@ pub(crate) struct State {
     calls: BTreeMap<(Op, u64), u64>,
     pub(crate) flows: BTreeMap<FlowId, Flow>,
     flows_begun: FlowId,
+    /// What was lost of the sweeps.
+    pub(crate) losses: Vec<Loss>,
     pub(crate) violation: Option<Violation>,
     /// What happened, when somebody wants to read it.
     pub(crate) log: Option<Vec<String>>,
@@ -109,6 +177,7 @@ impl SimulatedAws {
             calls: BTreeMap::new(),
             flows: BTreeMap::new(),
             flows_begun: 0,
+            losses: Vec::new(),
             violation: None,
             log: keeps_log.then(Vec::new),
             figures: Figures::default(),
@@ -153,13 +222,24 @@ impl State {
 
     /// Whether a fault strikes here; counts it if it does.
     pub(crate) fn strikes(&mut self, fault: Fault, place: Chance, now: Ms) -> bool {
-        let is_possible = fault.goes_on() || now < self.settings.faults_end;
-        let rate = self.settings.rates[fault.index()];
-        let strikes = is_possible && rate > 0 && place.of(fault.name()).hits(rate);
+        let strikes = self.would_strike(fault, place, now);
         if strikes {
             self.figures.count(fault);
         }
         strikes
+    }
+
+    /// Whether a fault strikes here.
+    fn would_strike(&self, fault: Fault, place: Chance, now: Ms) -> bool {
+        let rate = self.settings.rates[fault.index()];
+        let is_over = now >= self.settings.faults_end;
+        let rate = if is_over { rate.min(fault.lasting_rate_max()) } else { rate };
+        rate > 0 && place.of(fault.name()).hits(rate)
+    }
+
+    /// Notes what was lost of the sweeps.
+    pub(crate) fn lose(&mut self, what: Lost, at: Ms) {
+        self.losses.push(Loss { at, what });
     }
 
     /// Whether the faults that end have ended, and what they left behind, too.
@@ -169,9 +249,18 @@ impl State {
 
     /// Whether lists tell a command in a way that cannot be understood, now and ever.
     pub(crate) fn is_unreadable(&self, index: usize) -> bool {
-        let rate = self.settings.rates[Fault::CommandUnreadable.index()];
-        let place = self.settings.chance.of("unreadable").nth(index as u64);
-        place.of(Fault::CommandUnreadable.name()).hits(rate)
+        self.has(Fault::CommandUnreadable, index)
+    }
+
+    /// Whether the list of a command's nodes cannot be understood, now and ever.
+    pub(crate) fn are_nodes_unreadable(&self, index: usize) -> bool {
+        self.has(Fault::NodesUnreadable, index)
+    }
+
+    /// Whether a command has this fault, now and ever.
+    fn has(&self, fault: Fault, index: usize) -> bool {
+        let place = self.settings.chance.of("command has").nth(index as u64);
+        self.would_strike(fault, place, 0)
     }
 
     /// Whether the sweeps can look after a command.
@@ -191,7 +280,7 @@ impl State {
             answered: Arc::new(Notify::new()),
         });
         self.figures.commands += 1;
-        self.figures.nodes += u64::from(command.target_count());
+        self.figures.nodes += command.nodes.len() as u64;
         let end_moved = Arc::new(Notify::new());
         self.entries.push(Entry {
             command,
@@ -199,6 +288,7 @@ impl State {
             seen_ended: None,
             refusals: Vec::new(),
             told_closed: 0,
+            stop_told: None,
             end_moved,
         });
         index
@@ -233,10 +323,11 @@ impl State {
         }
         let lag = place.of("lag").weigh(&[
             (70, place.of("short").between(1, 2 * SECOND)),
-            (20, place.of("long").between(2 * SECOND, 10 * SECOND)),
-            (10, place.of("very long").between(10 * SECOND, 90 * SECOND)),
+            (20, place.of("long").between(2 * SECOND, LAG_MAX)),
+            (10, place.of("very long").between(LAG_MAX, 90 * SECOND)),
         ]);
-        now.saturating_sub(lag)
+        let is_over = now >= self.settings.faults_end;
+        now.saturating_sub(if is_over { lag.min(LAG_MAX) } else { lag })
     }
 
     pub(crate) fn time(&self) -> impl Fn(Ms) -> Timestamp + Copy + use<> {
@@ -274,8 +365,19 @@ impl Port {
         subject: u64,
         act: impl FnOnce(&mut State, Ms) -> Result<T, CallError> + Send,
     ) -> Result<T, CallError> {
+        self.long_call(op, subject, 0, act).await
+    }
+
+    /// A call that takes so long at least.
+    async fn long_call<T>(
+        &self,
+        op: Op,
+        subject: u64,
+        takes: Ms,
+        act: impl FnOnce(&mut State, Ms) -> Result<T, CallError> + Send,
+    ) -> Result<T, CallError> {
         let fate = self.fate(op, subject);
-        match fate.takes {
+        match fate.takes + takes {
             0 => tokio::task::yield_now().await,
             ms => tokio::time::sleep(Duration::from_millis(ms)).await,
         }
@@ -359,8 +461,14 @@ impl Port {
             let checked =
                 crate::rules::check_answer(state, self.flow, token.expose(), &answer, now);
             self.aws.accuse(state, checked);
+            // A success is tried again without script output.
+            let is_shortest = names_nodes(&answer) && !(answer.is_success() && has_text(&answer));
             let receipt = state.take_answer(token.expose(), answer, now);
-            state.flow(self.flow).accepted += u64::from(receipt == AnswerReceipt::Accepted);
+            let flow = state.flow(self.flow);
+            flow.accepted += u64::from(receipt == AnswerReceipt::Accepted);
+            if let (Some(index), AnswerReceipt::OutputRejected) = (subject, receipt) {
+                flow.of(index).report_refused |= is_shortest;
+            }
             Ok(receipt)
         })
         .await
@@ -380,6 +488,10 @@ impl State {
             && has_text(&answer);
         if refuses_text {
             self.figures.count(Fault::OutputRefused);
+            return AnswerReceipt::OutputRejected;
+        }
+        if self.has(Fault::ReportRefused, index) && names_nodes(&answer) {
+            self.figures.count(Fault::ReportRefused);
             return AnswerReceipt::OutputRejected;
         }
         let entry = &mut self.entries[index];
@@ -425,8 +537,10 @@ impl State {
         now: Ms,
     ) -> CommandPage {
         let time = self.time();
-        let after = page.map(|PageToken(last)| last.clone());
-        let mut found: Vec<(String, usize, Ms)> = Vec::new();
+        let after = page.map(PageStart::of);
+        let number = after.as_ref().map_or(0, |after| after.page);
+        let last = after.and_then(|after| after.last);
+        let mut found: Vec<(ListKey, usize, Ms)> = Vec::new();
         for index in 0..self.entries.len() {
             let command = &self.entries[index].command;
             // The filters know whole seconds.
@@ -437,9 +551,8 @@ impl State {
             if !is_in {
                 continue;
             }
-            // Descending time, then id.
-            let key = format!("{:016x} {}", Ms::MAX - command.requested, command.id);
-            if after.as_ref().is_some_and(|after| key <= *after) {
+            let key = (Reverse(command.requested), command.id.clone());
+            if last.as_ref().is_some_and(|last| key <= *last) {
                 continue;
             }
             let at = self.as_of(Op::ListPage, index, now);
@@ -450,16 +563,43 @@ impl State {
             }
         }
         found.sort_unstable();
-        let next = found
-            .get(PAGE_COMMANDS_MAX..)
-            .is_some_and(|rest| !rest.is_empty())
-            .then(|| PageToken(found[PAGE_COMMANDS_MAX - 1].0.clone()));
+        let mut is_last = found.len() <= PAGE_COMMANDS_MAX;
         found.truncate(PAGE_COMMANDS_MAX);
+        let mut next_last = found.last().map(|(key, ..)| key.clone()).or(last.clone());
+
+        let stage = format!("{:?}", listing.stage);
+        let place = self.settings.chance.of("page").of(&stage).nth(number).nth(now);
+        if self.strikes(Fault::PageOdd, place, now) {
+            is_last = false;
+            match place.of("how").pick(&[OddPage::Empty, OddPage::Short, OddPage::Overlapping]) {
+                OddPage::Empty => {
+                    found.clear();
+                    next_last = last;
+                }
+                OddPage::Short => {
+                    let length = place.of("length").between(0, found.len() as u64);
+                    found.truncate(usize::try_from(length).unwrap_or_default());
+                    next_last = found.last().map(|(key, ..)| key.clone()).or(last);
+                }
+                OddPage::Overlapping => {
+                    let shared = usize::try_from(place.of("shared").between(1, 3)).unwrap_or(1);
+                    let before = found.iter().rev().nth(shared);
+                    next_last = before.map(|(key, ..)| key.clone()).or(last);
+                }
+            }
+            self.flow(flow).odd_pages += 1;
+        }
+        let place = self.settings.chance.of("list").of(&stage).nth(now / LIST_FAILS_FOR);
+        if is_last && self.strikes(Fault::ListEndless, place, now) {
+            is_last = false;
+            self.flow(flow).odd_pages += 1;
+        }
+        let next = PageStart { page: number + 1, last: next_last };
         let commands = found
             .into_iter()
             .map(|(_, index, at)| self.listed(flow, listing.stage, index, at))
             .collect();
-        CommandPage { commands, next }
+        CommandPage { commands, next: (!is_last).then(|| next.token()) }
     }
 
     fn listed(
@@ -518,14 +658,28 @@ impl RunCommand for Port {
         id: &CommandId,
         outputs: Outputs,
     ) -> Result<Vec<Invocation>, CallError> {
-        let index = self.aws.state().with_id(id);
+        let op = Op::ListCommandInvocations;
+        let (index, takes) = {
+            let state = self.aws.state();
+            let index = state.with_id(id);
+            let nodes = index.map_or(0, |index| state.entries[index].command.target_count());
+            let nodes = nodes.min(2 * outputs.nodes_max());
+            (index, u64::from(nodes) / PAGE_NODES_MAX * PAGE_OF_NODES_TAKES)
+        };
         let subject = index.map_or(u64::MAX, |index| index as u64);
-        self.call(Op::ListCommandInvocations, subject, |state, now| {
+        self.long_call(op, subject, takes, |state, now| {
             let Some(index) = index else { return Ok(Vec::new()) };
-            let at = state.as_of(Op::ListCommandInvocations, index, now);
+            let at = state.as_of(op, index, now);
             let reads = state.flow(self.flow).of(index);
             reads.invocation_reads += 1;
             reads.invocations_as_of = at;
+            let too_many = state.entries[index].command.target_count() > 2 * outputs.nodes_max();
+            if too_many || state.are_nodes_unreadable(index) {
+                let fault = if too_many { None } else { Some(Fault::NodesUnreadable) };
+                fault.into_iter().for_each(|fault| state.figures.count(fault));
+                let reason = CallErrorReason::InvalidResponse("unreadable".to_owned());
+                return Err(op.error(reason, CallErrorKind::Permanent));
+            }
             let mut invocations = state.entries[index].command.invocations(at, state.time());
             for step in invocations.iter_mut().flat_map(|node| &mut node.plugins) {
                 step.output = outputs.keep(std::mem::take(&mut step.output));
@@ -535,14 +689,21 @@ impl RunCommand for Port {
         .await
     }
 
-    /// No command here has so many nodes that they are read one by one.
     async fn invocation(
         &self,
         id: &CommandId,
         instance_id: &InstanceId,
     ) -> Result<Option<Invocation>, CallError> {
-        let invocations = self.invocations(id, Outputs::Listed).await?;
-        Ok(invocations.into_iter().find(|node| node.instance_id == *instance_id))
+        let op = Op::ListNodeInvocation;
+        let index = self.aws.state().with_id(id);
+        self.call(op, index.map_or(u64::MAX, |index| index as u64), |state, now| {
+            let Some(index) = index else { return Ok(None) };
+            let at = state.as_of(op, index, now);
+            state.flow(self.flow).of(index).node_reads += 1;
+            let invocations = state.entries[index].command.invocations(at, state.time());
+            Ok(invocations.into_iter().find(|node| node.instance_id == *instance_id))
+        })
+        .await
     }
 
     async fn output(
@@ -556,10 +717,14 @@ impl RunCommand for Port {
         let index = self.aws.state().with_id(id).ok_or_else(unknown)?;
         self.call(op, index as u64, |state, now| {
             let at = state.as_of(op, index, now);
-            state.flow(self.flow).of(index).output_reads += 1;
             let node =
                 state.entries[index].command.listed_nodes(at).find(|node| node.id == *instance_id);
-            node.and_then(|node| node.output(at, plugin_name)).ok_or_else(unknown)
+            let is_stale = node.is_none_or(|node| at < node.ends);
+            let output = node.and_then(|node| node.output(at, plugin_name)).ok_or_else(unknown);
+            let reads = state.flow(self.flow).of(index);
+            reads.output_reads += 1;
+            reads.has_stale_output |= is_stale;
+            output
         })
         .await
     }
@@ -574,6 +739,11 @@ impl RunCommand for Port {
         self.call(op, subject, |state, now| {
             let checked = crate::rules::check_list(state, self.flow, listing, page);
             self.aws.accuse(state, checked);
+            let stage = format!("{:?}", listing.stage);
+            let place = state.settings.chance.of("list").of(&stage).nth(now / LIST_FAILS_FOR);
+            if state.strikes(Fault::ListFails, place, now) {
+                return Err(op.error(CallErrorReason::TimedOut, CallErrorKind::Transient));
+            }
             Ok(state.page(self.flow, listing, page, now))
         })
         .await

@@ -212,6 +212,7 @@ impl Memory {
     /// Nobody waits for this command.
     pub(super) fn close(&mut self, key: (Timestamp, CommandId)) {
         self.executing.remove(&key.1);
+        self.ended.remove(&key.1);
         self.closed.insert(key);
         if self.closed.len() > REMEMBERED_MAX {
             self.closed.pop_first();
@@ -223,6 +224,7 @@ impl Memory {
         let has_room = self.suspects.len() < REMEMBERED_MAX;
         if has_room {
             self.executing.remove(&command.id);
+            self.ended.remove(&command.id);
             let Waiting { requested_at, is_large, .. } = *command;
             let seen_by = self.sweep_number;
             let suspect = Suspect { requested_at, is_large, seen_at: now, seen_by };
@@ -519,6 +521,16 @@ mod tests {
         let order: Vec<_> =
             memory.suspects_to_settle(false).into_iter().map(|(id, _)| id).collect();
         assert_eq!(order, [id(1), id(2), id(3)]);
+    }
+
+    #[test]
+    fn what_a_list_of_completed_commands_told_needs_no_other_look() {
+        let mut memory = Memory::default();
+        memory.begin_sweep(now());
+        memory.ended = ids([1, 2, 3]);
+        memory.suspect(&waiting(1, now()), now());
+        memory.close((now(), id(2)));
+        assert_eq!(memory.ended, ids([3]));
     }
 
     #[test]

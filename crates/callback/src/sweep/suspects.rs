@@ -67,6 +67,11 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                     self.memory.dismiss(id);
                     self.report.refuse(self.memory, id, now, &source);
                 }
+                // No later try can answer it, and no heartbeat shall keep its task.
+                Err(error @ SettleError::OutputRefused { .. }) => {
+                    self.memory.acquit(id);
+                    self.report.count_failure(id, &error);
+                }
                 Err(error) => {
                     self.memory.suspect_again(id, now);
                     self.report.count_failure(id, &error);

@@ -296,6 +296,22 @@ async fn an_answer_that_is_denied_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_takes_no_answer_is_given_up_after_one_try() {
+    let log = Log::capture();
+    let (world, mut process) = (World::new(), Process::new());
+    world.take_outputs_up_to(0);
+    world.take_no_causes();
+    given(1, YOUNG, "Failed").put_waited_for(&world);
+    let mut sum = nothing();
+    for minute in 0..60 {
+        add(&mut sum, process.sweep(&world, minute).await);
+    }
+    assert_eq!(sum, SweepReport { heartbeats: 1, failed: 1, ..nothing() });
+    assert_eq!((heartbeats(&world), world.answers()), (1, vec![]));
+    assert_eq!(log.text().matches("rejects every answer").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_may_be_answered_after_all_is_answered_after_the_next_lookback() {
     let world = World::new();
     for (number, what_is_denied) in (1..).zip(["heartbeats", "answers"]) {
