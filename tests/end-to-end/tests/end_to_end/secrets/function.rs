@@ -21,6 +21,7 @@ pub(super) struct Setting {
     replies: HashMap<&'static str, Reply>,
     event: String,
     timeout: Duration,
+    invocations: usize,
 }
 
 /// The credentials of a process, which nobody may see either.
@@ -45,6 +46,7 @@ impl Setting {
             replies: HashMap::new(),
             event: event.to_owned(),
             timeout: TIMEOUT,
+            invocations: 1,
         }
     }
 
@@ -54,6 +56,11 @@ impl Setting {
 
     pub(super) fn event(self, event: &str) -> Self {
         Self { event: event.to_owned(), ..self }
+    }
+
+    /// Invokes the function so many times. What it returns is what the last one returned.
+    pub(super) fn invocations(self, invocations: usize) -> Self {
+        Self { invocations, ..self }
     }
 
     pub(super) fn timeout(self, timeout: Duration) -> Self {
@@ -71,7 +78,7 @@ impl Setting {
         self
     }
 
-    /// Starts the function and invokes it once.
+    /// Starts the function and invokes it.
     pub(super) async fn run(self, credentials: &Credentials) -> Heard {
         let server = AwsServer::start().await;
         for (operation, reply) in &self.replies {
@@ -87,7 +94,10 @@ impl Setting {
             timeout: self.timeout,
         };
         let mut process = FunctionProcess::start(&program).await.expect("the function starts");
-        let outcome = process.invoke("request", self.event.into()).await;
+        let mut outcome = process.invoke("request", self.event.clone().into()).await;
+        for _ in 1..self.invocations {
+            outcome = process.invoke("request", self.event.clone().into()).await;
+        }
         drop(process);
         let log = fs::read(&log).expect("the function's log");
         Heard {
