@@ -18,7 +18,7 @@ use super::TIMEOUT;
 pub(super) struct Setting {
     program: &'static str,
     variables: HashMap<&'static str, String>,
-    replies: HashMap<&'static str, Reply>,
+    replies: HashMap<&'static str, Vec<Reply>>,
     event: String,
     timeout: Duration,
     invocations: usize,
@@ -69,7 +69,13 @@ impl Setting {
 
     /// Every call of the operation is answered so.
     pub(super) fn reply(mut self, operation: &'static str, reply: Reply) -> Self {
-        self.replies.insert(operation, reply);
+        self.replies.insert(operation, vec![reply]);
+        self
+    }
+
+    /// The calls of the operation are answered so in turn, and all others as the last one.
+    pub(super) fn replies(mut self, operation: &'static str, replies: Vec<Reply>) -> Self {
+        self.replies.insert(operation, replies);
         self
     }
 
@@ -81,8 +87,8 @@ impl Setting {
     /// Starts the function and invokes it.
     pub(super) async fn run(self, credentials: &Credentials) -> Heard {
         let server = AwsServer::start().await;
-        for (operation, reply) in &self.replies {
-            server.script(operation, [reply.clone()]);
+        for (operation, replies) in &self.replies {
+            server.script(operation, replies.clone());
         }
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log = directory.path().join("log");
