@@ -53,9 +53,8 @@ pub struct Burst {
 /// Measures our relay.
 pub async fn measure(setting: &Setting) -> Result<Burst> {
     let events = setting.times(5_000, 500);
-    // As many at once as in a second.
-    let fleet = Throttled::new(Finished::new(1, Printed::Word), RATE_PER_S, RATE_PER_S);
-    let fleet = Arc::new(fleet);
+    let rate_per_s = |_: &str| Some(RATE_PER_S);
+    let fleet = Arc::new(Throttled::new(Finished::new(1, Printed::Word), rate_per_s));
     let served: Arc<dyn Fleet> = Arc::<Throttled<Finished>>::clone(&fleet);
     let aws = Aws::start(&setting.authority, setting.latency, served).await?;
     let mut functions = Vec::new();

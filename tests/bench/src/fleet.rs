@@ -1,6 +1,7 @@
 //! What the endpoints know: commands, their nodes and their tasks.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -62,21 +63,34 @@ pub enum Printed {
     Full,
 }
 
-/// Commands that have all succeeded on the same number of nodes. Every command id is known.
+/// Commands that have all ended on the same number of nodes. Every command id is known.
 pub struct Finished {
     nodes: usize,
+    failed: usize,
+    printed: Printed,
     pages: Vec<Bytes>,
     full_output: Bytes,
     answered: Mutex<HashSet<String>>,
 }
 
 impl Finished {
-    /// Commands on so many nodes, whose scripts have printed that much.
+    /// Commands that have succeeded on so many nodes, and whose scripts have printed that much.
     pub fn new(nodes: usize, printed: Printed) -> Self {
+        Self::with_failed_nodes(nodes, 0, printed)
+    }
+
+    /// The same, but so many nodes have failed.
+    #[must_use]
+    pub fn with_failed(self, failed: usize) -> Self {
+        Self::with_failed_nodes(self.nodes, failed, self.printed)
+    }
+
+    fn with_failed_nodes(nodes: usize, failed: usize, printed: Printed) -> Self {
         let ids: Vec<_> = (0..nodes).collect();
         let chunks: Vec<_> = ids.chunks(PAGE_ITEMS_MAX).collect();
         let page = |(number, nodes): (usize, &&[usize])| {
-            let items: Vec<_> = nodes.iter().map(|node| invocation(*node, printed)).collect();
+            let items: Vec<_> =
+                nodes.iter().map(|node| invocation(*node, *node < failed, printed)).collect();
             let mut page = json!({ "CommandInvocations": items });
             if number + 1 < chunks.len() {
                 page["NextToken"] = json!((number + 1).to_string());
@@ -88,6 +102,8 @@ impl Finished {
         });
         Self {
             nodes,
+            failed,
+            printed,
             pages: chunks.iter().enumerate().map(page).collect(),
             full_output: Bytes::from(full_output.to_string()),
             answered: Mutex::default(),
@@ -100,12 +116,13 @@ impl Finished {
     }
 
     fn command(&self, id: &str) -> Value {
+        let status = if self.failed == 0 { "Success" } else { "Failed" };
         json!({
             "CommandId": id, "DocumentName": DOCUMENT_NAME,
             "Parameters": { "commands": ["echo hello"], "taskToken": [token(id)] },
-            "RequestedDateTime": 1_795_341_600.5, "Status": "Success", "StatusDetails": "Success",
+            "RequestedDateTime": 1_795_341_600.5, "Status": status, "StatusDetails": status,
             "TargetCount": self.nodes, "CompletedCount": self.nodes,
-            "ErrorCount": 0, "DeliveryTimedOutCount": 0,
+            "ErrorCount": self.failed, "DeliveryTimedOutCount": 0,
         })
     }
 
@@ -128,6 +145,12 @@ impl Fleet for Finished {
                 let id = body["CommandId"].as_str().unwrap_or_default();
                 Answer::success(&json!({ "Commands": [self.command(id)] }))
             }
+            "ListCommandInvocations" if body["InstanceId"].is_string() => {
+                let id = body["InstanceId"].as_str().unwrap_or_default();
+                let node = usize::from_str_radix(id.trim_start_matches("i-"), 16).unwrap_or(0);
+                let item = invocation(node, node < self.failed, self.printed);
+                Answer::success(&json!({ "CommandInvocations": [item] }))
+            }
             "ListCommandInvocations" => {
                 let page = body["NextToken"].as_str().and_then(|token| token.parse().ok());
                 match self.pages.get(page.unwrap_or(0)) {
@@ -145,15 +168,20 @@ impl Fleet for Finished {
 /// A fleet whose operations are throttled: a bucket of tokens each.
 pub struct Throttled<F> {
     fleet: F,
-    rate_per_s: f64,
-    burst: f64,
+    rate_per_s: fn(&str) -> Option<f64>,
     buckets: Mutex<HashMap<String, (f64, Instant)>>,
+    refused_calls: AtomicUsize,
 }
 
 impl<F> Throttled<F> {
-    /// Allows so many calls of each operation per second, and so many at once.
-    pub fn new(fleet: F, rate_per_s: f64, burst: f64) -> Self {
-        Self { fleet, rate_per_s, burst, buckets: Mutex::default() }
+    /// Allows so many calls of an operation per second, and as many at once; without a rate, all.
+    pub fn new(fleet: F, rate_per_s: fn(&str) -> Option<f64>) -> Self {
+        Self { fleet, rate_per_s, buckets: Mutex::default(), refused_calls: AtomicUsize::new(0) }
+    }
+
+    /// How many calls were throttled.
+    pub fn throttled(&self) -> usize {
+        self.refused_calls.load(Ordering::Relaxed)
     }
 
     /// The fleet.
@@ -162,11 +190,12 @@ impl<F> Throttled<F> {
     }
 
     fn admits(&self, operation: &str) -> bool {
+        let Some(rate_per_s) = (self.rate_per_s)(operation) else { return true };
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tokens, filled) = buckets.entry(operation.to_owned()).or_insert((self.burst, now));
-        let refill = now.duration_since(*filled).as_secs_f64() * self.rate_per_s;
-        *tokens = (*tokens + refill).min(self.burst);
+        let (tokens, filled) = buckets.entry(operation.to_owned()).or_insert((rate_per_s, now));
+        let refill = now.duration_since(*filled).as_secs_f64() * rate_per_s;
+        *tokens = (*tokens + refill).min(rate_per_s);
         *filled = now;
         let admits = *tokens >= 1.0;
         *tokens -= f64::from(u8::from(admits));
@@ -179,12 +208,14 @@ impl<F: Fleet> Fleet for Throttled<F> {
         if self.admits(operation) {
             self.fleet.answer(operation, body)
         } else {
+            self.refused_calls.fetch_add(1, Ordering::Relaxed);
             Answer::error("ThrottlingException")
         }
     }
 }
 
-fn invocation(node: usize, printed: Printed) -> Value {
+fn invocation(node: usize, failed: bool, printed: Printed) -> Value {
+    let (status, code) = if failed { ("Failed", 1) } else { ("Success", 0) };
     let output = match printed {
         Printed::Word => "hello\n".to_owned(),
         // The agent's own mark of a cut output.
@@ -193,11 +224,11 @@ fn invocation(node: usize, printed: Printed) -> Value {
     json!({
         "CommandId": "0b8ef9e2-1b2c-4d3e-8f4a-5b6c7d8e9f00", "InstanceId": format!("i-{node:017x}"),
         "InstanceName": "", "Comment": "", "DocumentName": DOCUMENT_NAME, "DocumentVersion": "$DEFAULT",
-        "RequestedDateTime": 1_795_341_600.5, "Status": "Success", "StatusDetails": "Success",
+        "RequestedDateTime": 1_795_341_600.5, "Status": status, "StatusDetails": status,
         "StandardOutputUrl": "", "StandardErrorUrl": "", "ServiceRole": "",
         "CommandPlugins": [{
-            "Name": "runShellScript", "Status": "Success", "StatusDetails": "Success",
-            "ResponseCode": 0, "Output": output,
+            "Name": "runShellScript", "Status": status, "StatusDetails": status,
+            "ResponseCode": code, "Output": output,
             "ResponseStartDateTime": 1_795_341_601.5, "ResponseFinishDateTime": 1_795_341_602.25,
             "StandardOutputUrl": "", "StandardErrorUrl": "",
             "OutputS3Region": "us-east-1", "OutputS3BucketName": "", "OutputS3KeyPrefix": "",

@@ -150,6 +150,11 @@ impl Function {
         timeout(INVOCATION_MAX, self.api.invoke(event, INVOCATION_MAX)).await?
     }
 
+    /// Invokes it as Lambda does that has this timeout. `None` if it did not answer in time.
+    pub async fn invoke_within(&self, event: Bytes, time: Duration) -> Result<Option<Answered>> {
+        timeout(time, self.api.invoke(event, time)).await.ok().transpose()
+    }
+
     /// What it has used so far.
     pub fn usage(&self) -> Result<Usage> {
         let directory = PathBuf::from(format!("/proc/{}", self.process_id));

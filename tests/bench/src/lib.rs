@@ -2,22 +2,25 @@
 //! against AWS endpoints of its own, all on loopback.
 //!
 //! - [`authority`], [`http`]: TLS by a certificate authority that lives as long as the run.
-//! - [`aws`], [`fleet`]: the endpoints, with a latency per call; what they know and answer.
+//! - [`aws`], [`fleet`], [`account`]: the endpoints, with a latency per call; what they know and answer.
 //! - [`runtime_api`], [`function`], [`cpu_share`]: functions as Lambda runs them, and the share of
 //!   a core that their memory size gives them.
-//! - [`cold`], [`warm`], [`burst`], [`sweeps`], [`end_to_end`]: one module per measurement.
-//! - [`quantiles`], [`results`], [`targets`], [`chart`]: what comes of it.
+//! - [`cold`], [`warm`], [`burst`], [`sweeps`], [`large`], [`end_to_end`]: one module per measurement.
+//! - [`quantiles`], [`results`], [`comparison`], [`targets`], [`chart`]: what comes of it.
 
+pub mod account;
 pub mod authority;
 pub mod aws;
 pub mod burst;
 pub mod chart;
 pub mod cold;
+pub mod comparison;
 pub mod cpu_share;
 pub mod end_to_end;
 pub mod fleet;
 pub mod function;
 pub mod http;
+pub mod large;
 pub mod quantiles;
 pub mod results;
 pub mod runtime_api;

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use bench::comparison::comparisons;
 use bench::results::{Machine, Results, sizes};
 use bench::setting::{Measurement, Options, Setting};
 use bench::targets::targets;
-use bench::{Result, burst, chart, cold, end_to_end, sweeps, warm};
+use bench::{Result, burst, chart, cold, end_to_end, large, sweeps, warm};
 use clap::Parser;
 
 #[tokio::main]
@@ -42,9 +43,13 @@ async fn measure(setting: &Setting) -> Result<Results> {
     if begins(Measurement::Sweep) {
         results.sweeps = sweeps::measure(setting).await?;
     }
+    if begins(Measurement::Large) {
+        results.large = large::measure(setting).await?;
+    }
     if begins(Measurement::EndToEnd) {
         results.end_to_end = end_to_end::measure(setting).await?;
     }
+    results.comparisons = comparisons(&results);
     results.targets = targets(&results);
     Ok(results)
 }

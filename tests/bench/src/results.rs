@@ -10,10 +10,12 @@ use serde::Serialize;
 use super::Result;
 use super::burst::Burst;
 use super::cold::ColdStart;
+use super::comparison::Comparison;
 use super::end_to_end::EndToEnd;
+use super::large::Large;
 use super::quantiles::Quantiles;
-use super::setting::{Mode, Setting};
-use super::sweeps::Sweep;
+use super::setting::{Mode, Setting, Version};
+use super::sweeps::Sweeps;
 use super::targets::Target;
 use super::warm::Warm;
 
@@ -31,9 +33,13 @@ pub struct Results {
     /// Many completions at once.
     pub burst: Option<Burst>,
     /// Sweeps.
-    pub sweeps: Vec<Sweep>,
+    pub sweeps: Vec<Sweeps>,
+    /// A command on very many nodes.
+    pub large: Vec<Large>,
     /// From the end of a script to the next state.
     pub end_to_end: Vec<EndToEnd>,
+    /// Sweeps and the large command, beside those of 0.1.0.
+    pub comparisons: Vec<Comparison>,
     /// What was wanted, and whether it was met.
     pub targets: Vec<Target>,
 }
@@ -124,6 +130,7 @@ impl Results {
         text += &self.warm_table();
         text += &self.burst_table();
         text += &self.sweep_table();
+        text += &self.comparison_table();
         text += &self.end_to_end_table();
         text + &self.target_table()
     }
@@ -221,31 +228,47 @@ impl Results {
     }
 
     fn sweep_table(&self) -> String {
-        let rows = self.sweeps.iter().map(|sweep| {
+        let rows = self.sweeps.iter().map(|sweeps| {
+            let first = sweeps.sweeps.first();
+            let count = |count: Option<usize>| count.unwrap_or(0).to_string();
+            let seconds = |seconds: Option<f64>| number(seconds.unwrap_or(0.0));
             vec![
-                sweep.executing.to_string(),
-                sweep.completed.to_string(),
-                number(sweep.seconds),
-                sweep.list_calls.to_string(),
-                sweep.list_calls_expected.to_string(),
-                sweep.heartbeat_calls.to_string(),
-                sweep.heartbeat_calls_expected.to_string(),
-                number(sweep.cpu_seconds),
-                megabytes(sweep.memory_max_bytes),
+                sweeps.kind.name(),
+                sweeps.version.name().to_owned(),
+                sweeps.sweeps.len().to_string(),
+                count(first.map(|sweep| sweep.list_calls)),
+                count(sweeps.later_max(|sweep| sweep.list_calls)),
+                count(first.map(|sweep| sweep.heartbeat_calls)),
+                count(sweeps.later_max(|sweep| sweep.heartbeat_calls)),
+                seconds(first.map(|sweep| sweep.seconds)),
+                seconds(sweeps.later_max(|sweep| sweep.seconds)),
+                number(sweeps.cpu_seconds),
+                megabytes(sweeps.memory_max_bytes),
             ]
         });
         let names = [
-            "Executing",
-            "Completed in 49 h",
-            "Time, s",
-            "ListCommands",
-            "by the formula",
-            "Heartbeats",
-            "by the formula",
+            "Account",
+            "Version",
+            "Sweeps",
+            "ListCommands, first",
+            "later, at most",
+            "Heartbeats, first",
+            "later, at most",
+            "Time, s, first",
+            "later, at most",
             "CPU, s",
             "Peak memory, MB",
         ];
-        table("Sweep", &names, rows)
+        table("Sweeps of a new process", &names, rows)
+    }
+
+    fn comparison_table(&self) -> String {
+        let rows = self.comparisons.iter().map(|row| {
+            let before = row.before.clone().unwrap_or_else(|| "not measured".to_owned());
+            vec![row.what.clone(), before, row.now.clone()]
+        });
+        let names = ["What", Version::Before.name(), Version::Now.name()];
+        table("Sweeps and large commands, beside version 0.1.0", &names, rows)
     }
 
     fn end_to_end_table(&self) -> String {

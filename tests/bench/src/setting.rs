@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use hyper::body::Bytes;
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -14,6 +15,11 @@ use super::authority::Authority;
 use super::cpu_share::Controller;
 use super::fleet::{DOCUMENT_NAME, token};
 use super::function::Program;
+
+/// The timeout of both functions in version 0.1.0.
+const TIMEOUT_BEFORE: Duration = Duration::from_mins(1);
+/// The timeout of both functions.
+const TIMEOUT_NOW: Duration = Duration::from_mins(5);
 
 /// Measures the functions of Run Command Relay next to others.
 #[derive(Debug, Parser)]
@@ -30,6 +36,9 @@ pub struct Options {
     /// The directory of `relay`, `sweep` and `noop-function`, built for release.
     #[arg(long, default_value = "target/release")]
     pub functions: PathBuf,
+    /// A directory of `relay` and `sweep` of version 0.1.0, built for release, to measure beside.
+    #[arg(long)]
+    pub before: Option<PathBuf>,
     /// A Python that has the packages of tests/bench/requirements.txt.
     #[arg(long, default_value = "target/venv/bin/python")]
     pub python: PathBuf,
@@ -59,10 +68,32 @@ pub enum Measurement {
     Warm,
     /// Many completions at once.
     Burst,
-    /// The sweep of many commands.
+    /// Sweeps of accounts of many kinds.
     Sweep,
+    /// A command on very many nodes.
+    Large,
     /// From the end of a script to the next state.
     EndToEnd,
+}
+
+/// Whose function is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Version {
+    /// That of version 0.1.0.
+    Before,
+    /// Today's.
+    Now,
+}
+
+/// A function of a version.
+#[derive(Debug, Clone)]
+pub struct Versioned {
+    /// Which version.
+    pub version: Version,
+    /// How to start it.
+    pub program: Program,
+    /// How long it may run by default.
+    pub timeout: Duration,
 }
 
 /// The setting of a run.
@@ -87,10 +118,22 @@ pub struct Setting {
     pub python: Program,
     /// Where the functions were built.
     pub functions: PathBuf,
+    /// Where those of before are.
+    pub before: Option<PathBuf>,
     /// Whom the functions trust.
     pub authority: Authority,
     /// How CPU is limited, or why it is not.
     pub controller: std::result::Result<Controller, String>,
+}
+
+impl Version {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Before => "0.1.0",
+            Self::Now => "now",
+        }
+    }
 }
 
 impl Setting {
@@ -101,6 +144,10 @@ impl Setting {
         let functions = options.functions.canonicalize().map_err(|error| {
             format!("{}: {error}: `make bench` builds the functions", options.functions.display())
         })?;
+        let before = options.before.map(|before| {
+            let found = before.canonicalize();
+            found.map_err(|error| format!("{}: {error}", before.display()))
+        });
         let latency = Duration::from_millis(options.latency_ms);
         let authority = Authority::create(&directory, &options.python)?;
         Ok(Self {
@@ -112,6 +159,7 @@ impl Setting {
             noop_function: own("noop-function", &functions, &directory, &authority),
             python: python(&options.python, &directory, &authority)?,
             functions,
+            before: before.transpose()?,
             authority,
             chart: options.chart.unwrap_or_else(|| directory.join("results.svg")),
             directory,
@@ -122,6 +170,18 @@ impl Setting {
     /// Whether this is measured.
     pub fn measures(&self, measurement: Measurement) -> bool {
         self.only.is_empty() || self.only.contains(&measurement)
+    }
+
+    /// This function of today, and before it that of 0.1.0, if there is one. Timeouts are those that
+    /// the template of each version has by default.
+    pub fn versions(&self, today: &Program) -> Vec<Versioned> {
+        let versioned = |version, program, timeout| Versioned { version, program, timeout };
+        let before = self.before.as_ref().map(|directory| {
+            let program = Program { path: directory.join(today.name), ..today.clone() };
+            versioned(Version::Before, program, TIMEOUT_BEFORE)
+        });
+        let now = versioned(Version::Now, today.clone(), TIMEOUT_NOW);
+        before.into_iter().chain([now]).collect()
     }
 
     /// One number for a full run, another one for a quick run.
@@ -186,4 +246,21 @@ fn python(python: &Path, directory: &Path, authority: &Authority) -> Result<Prog
         ],
         directory: code,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_those_of_the_template() {
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/template.yaml");
+        let template = fs::read_to_string(template).unwrap();
+        for parameter in ["RelayTimeoutSeconds", "SweepTimeoutSeconds"] {
+            let (_, definition) = template.split_once(&format!("  {parameter}:\n")).unwrap();
+            let (_, default) = definition.split_once("Default: ").unwrap();
+            let (seconds, _) = default.split_once('\n').unwrap();
+            assert_eq!(seconds.parse(), Ok(TIMEOUT_NOW.as_secs()), "{parameter}");
+        }
+    }
 }

@@ -1,214 +1,255 @@
-//! Sweeps of many commands: how time, calls and memory grow with them.
+//! Sweeps of accounts of many kinds: how calls, time and memory grow, and how long a task goes without
+//! a heartbeat.
+//!
+//! Each case is a new process that is invoked as the schedule does it. All cases run at the same time,
+//! each against an account of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use callback::Scope;
-use callback::ports::{CommandSlice, Stage};
-use callback::sweep::Slice;
-use jiff::{SignedDuration, Timestamp};
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Result;
-use super::aws::Aws;
-use super::fleet::{Answer, DOCUMENT_NAME, Fleet, PAGE_ITEMS_MAX, token};
+use super::account::{Account, Silence, Stream};
+use super::aws::{Aws, CallLog};
+use super::fleet::{Fleet, Throttled};
 use super::function::{Cpu, Function};
-use super::setting::{Setting, bytes};
+use super::setting::{Mode, Setting, Version, Versioned, bytes};
 
-/// How long each command runs. So those of the last hour execute, and all before are complete.
-const RUN_S: u64 = 3_600;
-/// How long Run Command keeps commands.
-const HISTORY_S: u64 = 30 * 24 * 3_600;
-const LOOKBACK_S: u64 = 49 * 3_600;
+/// From one scheduled sweep to the next.
 const INTERVAL: Duration = Duration::from_mins(1);
+/// The same in a quick run.
+const QUICK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long sweeps begin in a quick run.
+const QUICK_TIME: Duration = Duration::from_secs(30);
+/// `HeartbeatSeconds` of all tasks.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(20);
+/// The documents of the stack.
+const DOCUMENT_NAMES: &str = "SfnRunShellScript,SfnRunPowerShellScript,SfnRunDocument";
+/// The commands of others in a busy account, per hour.
+pub const OTHERS_PER_HOUR: u64 = 50_000;
+/// Short scripts per hour. A new process has looked through the lookback of 49 hours after 15 sweeps.
+pub const SHORT_PER_HOUR: u64 = 600;
+/// The last sweeps of a case, of which calls per completed command are counted.
+const LAST_SWEEPS: usize = 8;
+/// How long scripts run whose commands are counted as executing.
+const LONG_RUN: Duration = Duration::from_hours(1);
 
-/// A sweep of so many commands.
+/// What an account is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Kind {
+    /// It has no command.
+    Idle,
+    /// Others run [`OTHERS_PER_HOUR`] commands. One of ours starts each minute.
+    Busy,
+    /// [`SHORT_PER_HOUR`] scripts of 10 s.
+    Short,
+    /// So many commands execute, for an hour each.
+    Executing(u64),
+    /// The same, and AWS allows 250 heartbeats and 10 lists a second.
+    ExecutingUnderRates(u64),
+}
+
+/// The sweeps of one process.
 #[derive(Debug, Clone, Serialize)]
-pub struct Sweep {
-    /// Commands that execute.
-    pub executing: u64,
-    /// Commands that were completed within the lookback.
-    pub completed: u64,
-    /// From the event to the answer of the function.
-    pub seconds: f64,
-    /// Calls of `ListCommands`.
-    pub list_calls: usize,
-    /// The same by the formula of `callback::sweep`.
-    pub list_calls_expected: usize,
-    /// Calls of `SendTaskHeartbeat`.
-    pub heartbeat_calls: usize,
-    /// The same by the formula.
-    pub heartbeat_calls_expected: usize,
-    /// CPU time.
+pub struct Sweeps {
+    /// What the account is like.
+    pub kind: Kind,
+    /// Whose sweeps.
+    pub version: Version,
+    /// One after the other.
+    pub sweeps: Vec<Sweep>,
+    /// Calls that were throttled.
+    pub throttled_calls: usize,
+    /// Calls of the last sweeps per command that was completed meanwhile.
+    pub calls_per_completed: f64,
+    /// The longest that an executing task went without a heartbeat.
+    pub longest_silence_s: f64,
+    /// Tasks that went without a heartbeat for longer than their `HeartbeatSeconds`.
+    pub missed_tasks: usize,
+    /// CPU time of all sweeps.
     pub cpu_seconds: f64,
     /// The most memory that was resident.
     pub memory_max_bytes: u64,
 }
 
-/// Measures sweeps, each by a new process.
-pub async fn measure(setting: &Setting) -> Result<Vec<Sweep>> {
-    let sizes: &[u64] = setting.times(&[1_000, 10_000, 100_000], &[1_000, 10_000]);
-    let mut sweeps = Vec::new();
-    for executing in sizes {
-        sweeps.push(sweep(setting, *executing).await?);
-    }
-    Ok(sweeps)
+/// One sweep.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Sweep {
+    /// From the event to the answer of the function.
+    pub seconds: f64,
+    /// Calls of `ListCommands`.
+    pub list_calls: usize,
+    /// Calls of `SendTaskHeartbeat`.
+    pub heartbeat_calls: usize,
+    /// All calls.
+    pub calls: usize,
+    /// Whether it was cut short.
+    pub is_truncated: bool,
 }
 
-async fn sweep(setting: &Setting, executing: u64) -> Result<Sweep> {
-    let now = Timestamp::from_second(Timestamp::now().as_second())?;
-    let history = Arc::new(History { now, executing });
-    let served: Arc<dyn Fleet> = Arc::<History>::clone(&history);
+struct Case {
+    kind: Kind,
+    /// How long sweeps begin.
+    time: Duration,
+}
+
+/// Measures all kinds of accounts, with each version.
+pub async fn measure(setting: &Setting) -> Result<Vec<Sweeps>> {
+    let case = |kind, minutes| Case { kind, time: setting.times(INTERVAL * minutes, QUICK_TIME) };
+    let mut cases = vec![
+        case(Kind::Idle, 10),
+        case(Kind::Busy, 10),
+        case(Kind::Short, 25),
+        // Until the look-back of a new process is done.
+        case(Kind::Executing(1_000), 27),
+    ];
+    if setting.mode == Mode::Full {
+        cases.push(case(Kind::Executing(10_000), 10));
+        // Longer than a task may be without a heartbeat.
+        cases.push(case(Kind::ExecutingUnderRates(100_000), 21));
+    }
+    let versions = setting.versions(&setting.sweep);
+    let runs = cases.iter().flat_map(|case| versions.iter().map(move |version| (case, version)));
+    try_join_all(runs.map(|(case, version)| run(setting, case, version))).await
+}
+
+async fn run(setting: &Setting, case: &Case, version: &Versioned) -> Result<Sweeps> {
+    let rates = if matches!(case.kind, Kind::ExecutingUnderRates(_)) { rates } else { no_rates };
+    let fleet = Arc::new(Throttled::new(case.kind.account(), rates));
+    let served: Arc<dyn Fleet> = Arc::<Throttled<Account>>::clone(&fleet);
     let aws = Aws::start(&setting.authority, setting.latency, served).await?;
-    let mut function = Function::start(&setting.sweep, setting, &aws, Cpu::Whole).await?;
+    let mut program = version.program.clone();
+    program.environment.push(("DOCUMENT_NAMES", DOCUMENT_NAMES.to_owned()));
+    let mut function = Function::start(&program, setting, &aws, Cpu::Whole).await?;
     function.initialized().await?;
     aws.take_call_log();
-    let before = function.usage()?;
-    let event = json!({
-        "version": "0", "id": "sweep", "source": "aws.events", "detail-type": "Scheduled Event",
-        "time": now, "detail": {},
-    });
-    let answered = function.invoke(bytes(&event)).await?;
-    let after = function.usage()?;
+
+    let interval = setting.times(INTERVAL, QUICK_INTERVAL);
+    let started = Instant::now();
+    let mut begins = Vec::new();
+    let mut sweeps = Vec::new();
+    // Timers are late rather than early.
+    while started.elapsed() + interval / 2 < case.time {
+        begins.push(Instant::now());
+        sweeps.push(sweep(&function, &aws, version.timeout).await?);
+        // A sweep that takes longer than the interval is followed by the next one at once.
+        let next = begins.last().map_or(started, |begin| *begin + interval);
+        tokio::time::sleep_until(next.into()).await;
+    }
+    let usage = function.usage()?;
     function.end().await?;
 
+    let last = sweeps.len().saturating_sub(LAST_SWEEPS).max(1).min(sweeps.len() - 1);
+    let calls: usize = sweeps[last..].iter().map(|sweep| sweep.calls).sum();
+    let completed = case.kind.completed_in(begins[last].elapsed());
+    let Silence { longest, too_long } = fleet.fleet().silence(HEARTBEAT_TIMEOUT);
+    // Calls are counted in thousands.
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    let calls_per_completed = calls as f64 / completed;
+    Ok(Sweeps {
+        kind: case.kind,
+        version: version.version,
+        sweeps,
+        throttled_calls: fleet.throttled(),
+        calls_per_completed,
+        longest_silence_s: longest.as_secs_f64(),
+        missed_tasks: too_long,
+        cpu_seconds: usage.cpu_time.as_secs_f64(),
+        memory_max_bytes: usage.memory_max_bytes,
+    })
+}
+
+async fn sweep(function: &Function, aws: &Aws, timeout: Duration) -> Result<Sweep> {
+    let event = json!({
+        "version": "0", "id": "sweep", "source": "aws.events", "detail-type": "Scheduled Event",
+        "time": Timestamp::now(), "detail": {},
+    });
+    let answered = function.invoke_within(bytes(&event), timeout).await?;
+    let answered = answered.ok_or("the sweep took longer than its timeout")?;
     let response: Value = serde_json::from_slice(&answered.payload)?;
-    if response["Executing"] != executing || response["Truncated"] != false {
-        return Err(format!("the sweep of {executing} commands answered {response}").into());
+    if answered.failed {
+        return Err(format!("the sweep failed: {response}").into());
     }
-    let call_log = aws.take_call_log();
-    let calls =
-        |operation| call_log.calls.iter().filter(|call| call.operation == operation).count();
-    let (list_calls_expected, heartbeat_calls_expected) = history.calls_expected();
+    let CallLog { calls, .. } = aws.take_call_log();
+    let count = |operation| calls.iter().filter(|call| call.operation == operation).count();
     Ok(Sweep {
-        executing,
-        completed: history.number_at(LOOKBACK_S) - executing,
         seconds: (answered.answered - answered.handed).as_secs_f64(),
-        list_calls: calls("ListCommands"),
-        list_calls_expected,
-        heartbeat_calls: calls("SendTaskHeartbeat"),
-        heartbeat_calls_expected,
-        cpu_seconds: after.cpu_time.saturating_sub(before.cpu_time).as_secs_f64(),
-        memory_max_bytes: after.memory_max_bytes,
+        list_calls: count("ListCommands"),
+        heartbeat_calls: count("SendTaskHeartbeat"),
+        calls: calls.len(),
+        is_truncated: response["Truncated"] == true,
     })
 }
 
-/// Commands that were requested at a steady rate, each of which runs for an hour. They have
-/// numbers, the youngest one 0, and are made up when they are asked for.
-struct History {
-    now: Timestamp,
-    executing: u64,
-}
-
-impl History {
-    /// How many commands are younger than this.
-    fn number_at(&self, age_s: u64) -> u64 {
-        (age_s * self.executing).div_ceil(RUN_S)
-    }
-
-    fn requested_at(&self, number: u64) -> Timestamp {
-        let age_ms = i64::try_from(number * RUN_S * 1_000 / self.executing).unwrap_or(i64::MAX);
-        self.now - SignedDuration::from_millis(age_ms)
-    }
-
-    /// The numbers of the commands that were requested within these times and are at this stage.
-    fn numbers(&self, slice: &CommandSlice) -> std::ops::Range<u64> {
-        let age_s = |time: Timestamp| u64::try_from(self.now.as_second() - time.as_second());
-        let first = slice.invoked_before.map_or(0, |time| self.number_at(age_s(time).unwrap_or(0)));
-        let oldest_s = slice.invoked_after.map_or(HISTORY_S, |time| age_s(time).unwrap_or(0));
-        let end = self.number_at(oldest_s);
-        match slice.stage {
-            Stage::Executing => first..end.min(self.executing),
-            Stage::Complete => first.max(self.executing)..end,
-        }
-    }
-
-    /// Calls of `ListCommands` and of `SendTaskHeartbeat` that a sweep makes by the formula.
-    fn calls_expected(&self) -> (usize, usize) {
-        let scope = Scope {
-            document_names: vec![DOCUMENT_NAME.to_owned()],
-            interval: INTERVAL,
-            lookback: Duration::from_secs(LOOKBACK_S),
-        };
-        let calls = |slice: &Slice| {
-            // Lists are longer by a second at both ends.
-            let second = SignedDuration::from_secs(1);
-            let mut longer = slice.listing.clone();
-            longer.invoked_after = longer.invoked_after.map(|time| time - second);
-            longer.invoked_before = longer.invoked_before.map(|time| time + second);
-            let listed = self.numbers(&longer);
-            let pages = usize::try_from(listed.end.saturating_sub(listed.start)).unwrap_or(0);
-            let held = listed.filter(|number| slice.holds(self.requested_at(*number)));
-            (pages.div_ceil(PAGE_ITEMS_MAX).max(1), held.count())
-        };
-        let slices = scope.slices(self.now);
-        slices.iter().map(calls).fold((0, 0), |sum, calls| (sum.0 + calls.0, sum.1 + calls.1))
-    }
-
-    fn list(&self, body: &Value) -> Answer {
-        let Some(slice) = slice(body) else { return Answer::error("InvalidFilterKey") };
-        let numbers = self.numbers(&slice);
-        let next = body["NextToken"].as_str().and_then(|token| token.parse().ok());
-        let first = next.unwrap_or(numbers.start);
-        let end = numbers.end.min(first + PAGE_ITEMS_MAX as u64);
-        let commands: Vec<_> = (first..end).map(|number| self.command(number)).collect();
-        let mut page = json!({ "Commands": commands });
-        if end < numbers.end {
-            page["NextToken"] = json!(end.to_string());
-        }
-        Answer::success(&page)
-    }
-
-    fn command(&self, number: u64) -> Value {
-        let executes = number < self.executing;
-        let (status, completed) = if executes { ("InProgress", 0) } else { ("Success", 1) };
-        json!({
-            "CommandId": format!("00000000-0000-4000-8000-{number:012x}"),
-            "DocumentName": DOCUMENT_NAME,
-            "Parameters": { "commands": ["echo hello"], "taskToken": [token(&format!("{status}-{number}-"))] },
-            "RequestedDateTime": self.requested_at(number).as_duration().as_secs_f64(),
-            "Status": status, "StatusDetails": status,
-            "TargetCount": 1, "CompletedCount": completed, "ErrorCount": 0, "DeliveryTimedOutCount": 0,
-        })
-    }
-}
-
-impl Fleet for History {
-    fn answer(&self, operation: &str, body: &[u8]) -> Answer {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        match operation {
-            "ListCommands" => self.list(&body),
-            "SendTaskHeartbeat" => {
-                let token = body["taskToken"].as_str().unwrap_or_default();
-                if token.starts_with("InProgress") {
-                    Answer::success(&json!({}))
-                } else {
-                    // Its task has been answered.
-                    Answer::error("TaskTimedOut")
-                }
+impl Kind {
+    fn account(self) -> Account {
+        let minute = INTERVAL;
+        match self {
+            Self::Idle => Account::new(None, None),
+            Self::Busy => Account::new(
+                Some(Stream { per_hour: 60, run: minute }),
+                Some(Stream { per_hour: OTHERS_PER_HOUR, run: minute }),
+            ),
+            Self::Short => {
+                let run = Duration::from_secs(10);
+                Account::new(Some(Stream { per_hour: SHORT_PER_HOUR, run }), None)
             }
-            _ => Answer::error("UnknownOperationException"),
+            Self::Executing(number) | Self::ExecutingUnderRates(number) => {
+                Account::new(Some(Stream { per_hour: number, run: LONG_RUN }), None)
+            }
+        }
+    }
+
+    /// How many of our commands are completed in this time.
+    fn completed_in(self, time: Duration) -> f64 {
+        let per_hour = match self {
+            Self::Idle => 0,
+            Self::Busy => 60,
+            Self::Short => SHORT_PER_HOUR,
+            Self::Executing(number) | Self::ExecutingUnderRates(number) => number,
+        };
+        f64::from(u32::try_from(per_hour).unwrap_or(u32::MAX)) * time.as_secs_f64()
+            / LONG_RUN.as_secs_f64()
+    }
+
+    /// Its name in tables.
+    pub fn name(self) -> String {
+        match self {
+            Self::Idle => "idle".to_owned(),
+            Self::Busy => format!("others run {OTHERS_PER_HOUR} an hour"),
+            Self::Short => format!("{SHORT_PER_HOUR} scripts of 10 s an hour"),
+            Self::Executing(number) => format!("{number} executing"),
+            Self::ExecutingUnderRates(number) => format!("{number} executing, under rates"),
         }
     }
 }
 
-/// The slice that the filters of `ListCommands` ask for.
-fn slice(body: &Value) -> Option<CommandSlice> {
-    let filters = body["Filters"].as_array()?;
-    let value = |key: &str| {
-        let filter = filters.iter().find(|filter| filter["key"] == key)?;
-        filter["value"].as_str()
-    };
-    let time = |key| value(key).map(str::parse).transpose().ok();
-    Some(CommandSlice {
-        document_name: value("DocumentName")?.to_owned(),
-        stage: match value("ExecutionStage")? {
-            "Executing" => Stage::Executing,
-            "Complete" => Stage::Complete,
-            _ => return None,
-        },
-        invoked_after: time("InvokedAfter")?,
-        invoked_before: time("InvokedBefore")?,
-    })
+impl Sweeps {
+    /// The greatest of these figures of the sweeps but the first, or of that if there is no other.
+    pub fn later_max<N: PartialOrd + Copy>(&self, figure: impl Fn(&Sweep) -> N) -> Option<N> {
+        let later = if self.sweeps.len() > 1 { &self.sweeps[1..] } else { &self.sweeps[..] };
+        later.iter().map(figure).reduce(|one, other| if one < other { other } else { one })
+    }
+
+    /// The most calls of `ListCommands` in one sweep.
+    pub fn list_calls_max(&self) -> usize {
+        self.sweeps.iter().map(|sweep| sweep.list_calls).max().unwrap_or(0)
+    }
+}
+
+/// The rates that AWS allows, per second.
+fn rates(operation: &str) -> Option<f64> {
+    match operation {
+        "ListCommands" => Some(10.0),
+        "SendTaskHeartbeat" => Some(250.0),
+        _ => None,
+    }
+}
+
+fn no_rates(_operation: &str) -> Option<f64> {
+    None
 }

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::cold::ColdStart;
+use super::large::Large;
 use super::results::{Results, megabytes, nodes, number};
-use super::sweeps::Sweep;
+use super::setting::Version;
+use super::sweeps::{Kind, Sweeps};
 use super::warm::Warm;
 
 const OURS: &str = "relay";
@@ -14,11 +16,11 @@ const PYTHON: &str = "Python";
 const SMALLEST_MB: u32 = 128;
 const FILE_BYTES_MAX: u64 = 8_000_000;
 const ZIP_BYTES_MAX: u64 = 3_000_000;
-const SWEEP_EXECUTING: u64 = 10_000;
-const SWEEP_SECONDS_MAX: f64 = 30.0;
-const SWEEP_BYTES_MAX: u64 = 64_000_000;
-/// Growth is called linear when ten times the commands take at most this many times as long.
-const TENFOLD_MAX: f64 = 12.0;
+/// For three documents.
+const IDLE_LISTS_MAX: usize = 6;
+const BUSY_LISTS_MAX: usize = 60;
+const SWEEP_BYTES_MAX: u64 = 192_000_000;
+const LARGE_BYTES_MAX: u64 = 160_000_000;
 
 /// A target.
 #[derive(Debug, Clone, Serialize)]
@@ -42,7 +44,9 @@ pub fn targets(results: &Results) -> Vec<Target> {
         let of_python = |warm: &&Warm| warm.function == PYTHON && warm.nodes == ours.nodes;
         results.warm.iter().find(of_python).map(|python| warm(ours, python)).unwrap_or_default()
     }));
-    targets.extend(sweeps(&results.sweeps));
+    let now = |version| version == Version::Now;
+    targets.extend(results.sweeps.iter().filter(|one| now(one.version)).flat_map(sweeps));
+    targets.extend(results.large.iter().filter(|one| now(one.version)).flat_map(large));
     targets.extend(end_to_end(results));
     targets
 }
@@ -55,6 +59,15 @@ fn at_most(what: impl Into<String>, measured: f64, max: f64, unit: &str) -> Targ
         what: what.into(),
         wanted: format!("≤ {}", text(max)),
         measured: text(measured),
+        met: measured <= max,
+    }
+}
+
+fn count_at_most(what: impl Into<String>, measured: usize, max: usize) -> Target {
+    Target {
+        what: what.into(),
+        wanted: format!("≤ {max}"),
+        measured: measured.to_string(),
         met: measured <= max,
     }
 }
@@ -133,34 +146,38 @@ fn warm(ours: &Warm, python: &Warm) -> Vec<Target> {
     targets
 }
 
-fn sweeps(sweeps: &[Sweep]) -> Vec<Target> {
-    let mut targets = Vec::new();
-    if let Some(sweep) = sweeps.iter().find(|sweep| sweep.executing == SWEEP_EXECUTING) {
-        let commands = format!("sweep of {SWEEP_EXECUTING} executing");
-        targets.push(at_most(format!("{commands}: time"), sweep.seconds, SWEEP_SECONDS_MAX, "s"));
-        targets.push(bytes_at_most(
-            format!("{commands}: memory"),
-            sweep.memory_max_bytes,
-            SWEEP_BYTES_MAX,
-        ));
+fn sweeps(sweeps: &Sweeps) -> Vec<Target> {
+    let name = sweeps.kind.name();
+    let lists = |max| {
+        let what = format!("{name}: ListCommands in a sweep");
+        count_at_most(what, sweeps.list_calls_max(), max)
+    };
+    match sweeps.kind {
+        Kind::Idle => vec![lists(IDLE_LISTS_MAX)],
+        Kind::Busy => vec![lists(BUSY_LISTS_MAX)],
+        Kind::ExecutingUnderRates(_) => vec![
+            count_at_most(format!("{name}: tasks that missed a heartbeat"), sweeps.missed_tasks, 0),
+            bytes_at_most(format!("{name}: peak memory"), sweeps.memory_max_bytes, SWEEP_BYTES_MAX),
+        ],
+        Kind::Short | Kind::Executing(_) => Vec::new(),
     }
-    for sweep in sweeps {
-        let is_as_expected = sweep.list_calls <= sweep.list_calls_expected
-            && sweep.heartbeat_calls <= sweep.heartbeat_calls_expected;
-        targets.push(Target {
-            what: format!("sweep of {} executing: calls", sweep.executing),
-            wanted: format!("≤ {}", sweep.list_calls_expected + sweep.heartbeat_calls_expected),
-            measured: (sweep.list_calls + sweep.heartbeat_calls).to_string(),
-            met: is_as_expected,
-        });
-    }
-    targets.extend(
-        sweeps.windows(2).filter(|pair| pair[1].executing == 10 * pair[0].executing).map(|pair| {
-            let what = format!("sweep of {}, of that of {}", pair[1].executing, pair[0].executing);
-            at_most(what, pair[1].seconds / pair[0].seconds, TENFOLD_MAX, "")
-        }),
-    );
-    targets
+}
+
+fn large(large: &Large) -> [Target; 2] {
+    let nodes = large.nodes;
+    [
+        at_most(
+            format!("{nodes} nodes, 0.5 s a page: answered after"),
+            if large.is_answered { large.seconds } else { f64::INFINITY },
+            large.timeout_s,
+            "s",
+        ),
+        bytes_at_most(
+            format!("{nodes} nodes: peak memory"),
+            large.memory_max_bytes,
+            LARGE_BYTES_MAX,
+        ),
+    ]
 }
 
 fn end_to_end(results: &Results) -> Option<Target> {
