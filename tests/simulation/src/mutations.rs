@@ -254,7 +254,7 @@ pub const ALL: &[Mutation] = &[
     Mutation {
         name: "forgets-suspects-that-cannot-be-settled",
         rule: "what has ended is answered in three intervals",
-        file: "sweep.rs",
+        file: "sweep/suspects.rs",
         find: "self.memory.suspect_again(id, now);",
         replace: "self.memory.acquit(id);",
     },
@@ -410,7 +410,7 @@ pub const ALL: &[Mutation] = &[
     Mutation {
         name: "never-recovers",
         rule: "what has ended is answered in three intervals",
-        file: "sweep.rs",
+        file: "sweep/suspects.rs",
         find: "for some in suspects.chunks(SETTLED_AT_ONCE) {",
         replace: "for some in suspects.chunks(SETTLED_AT_ONCE).take(0) {",
     },
@@ -459,7 +459,7 @@ pub const ALL: &[Mutation] = &[
     Mutation {
         name: "takes-a-failed-heartbeat-for-closed",
         rule: "what has ended is answered in three intervals",
-        file: "sweep.rs",
+        file: "sweep/completed.rs",
         find: "Look::Failed => {
             report.failed += 1;
             memory.suspect(command, now)",
