@@ -273,13 +273,6 @@ pub const ALL: &[Mutation] = &[
         replace: "drop(ended.take(room).collect::<Vec<_>>());",
     },
     Mutation {
-        name: "forgets-what-ended-when-an-execution-ends",
-        rule: "what has ended is answered in three intervals",
-        file: "sweep/memory.rs",
-        find: "self.ended = ended;",
-        replace: "drop(ended);",
-    },
-    Mutation {
         name: "gives-large-commands-no-outputs",
         rule: "outputs of failed nodes are told",
         file: "settle.rs",

@@ -39,7 +39,9 @@ const KINDS_OF_LISTS: u64 = 3;
 const SPELLINGS: u64 = 4;
 /// Up to so many failed nodes of a large command are read one by one.
 const FAILED_OUTPUT_NODES_MAX: u64 = 50;
-/// So much of each output of a failed node is told before nodes are left out.
+/// Up to so many failed nodes, even a cause has room for the beginnings of their outputs.
+const FAILED_NODES_TOLD: usize = 10;
+/// So much of each output of a failed node is told before nodes are left out, in bytes of JSON.
 const FAILED_TEXT_BYTES_KEPT: usize = 1_024;
 /// The error of a command whose nodes cannot be told.
 const UNREADABLE: &str = "RunCommand.Unreadable";
@@ -284,7 +286,7 @@ fn check_entries(
         let node = nodes.get(text(entry, "InstanceId"));
         node.is_some_and(|node| !node.told(at, is_cancelling).has_succeeded)
     };
-    let failed = told.iter().filter(has_failed).count() as u64;
+    let failed = told.iter().filter(has_failed).count();
     let mut last_key = (false, String::new());
     for entry in told {
         let id = text(entry, "InstanceId");
@@ -324,13 +326,12 @@ fn check_entries(
         holds(!is_needless, "outputs of few nodes are told in full", || what("is cut"))?;
         let is_needless = is_cut
             && command.is_large()
-            && answer.is_success()
-            && is_first_answer
             && is_short(&expected)
+            && is_first_answer
             && can_read_outputs
             && !calls.has_stale_output
             && !expected.has_succeeded
-            && failed <= FAILED_OUTPUT_NODES_MAX;
+            && failed <= FAILED_NODES_TOLD;
         holds(!is_needless, "outputs of failed nodes are told", || what("is cut"))?;
         let key = (expected.has_succeeded, id.to_owned());
         holds(last_key < key, RULE, || what("stands in the wrong place"))?;
@@ -339,10 +340,14 @@ fn check_entries(
     Ok(())
 }
 
-/// Whether each output is as short as those of failed nodes are kept, even in JSON.
+/// Whether each output is as short as those of failed nodes are kept.
 fn is_short(told: &Told) -> bool {
     let outputs = [&told.stdout, &told.stderr];
-    outputs.iter().all(|steps| steps.concat().len() * 6 < FAILED_TEXT_BYTES_KEPT)
+    outputs.iter().all(|steps| json_bytes(&steps.concat()) < FAILED_TEXT_BYTES_KEPT)
+}
+
+fn json_bytes(text: &str) -> usize {
+    Value::from(text).to_string().len()
 }
 
 /// Whether a text is made of the beginnings of these, each on a line of its own.

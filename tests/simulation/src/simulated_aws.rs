@@ -325,7 +325,9 @@ impl State {
     fn as_of(&mut self, op: Op, index: usize, now: Ms) -> Ms {
         // A copy that lags does so for a while, so reading again at once may not help.
         let period = now / LAG_LASTS;
-        let place = self.settings.chance.of("lag").of(op.name()).nth(index as u64).nth(period);
+        // Lists and reads by id may lag each on its own.
+        let place = self.settings.chance.of("lag").of(&format!("{op:?}"));
+        let place = place.nth(index as u64).nth(period);
         if !self.strikes(Fault::ReadLags, place, now) {
             return now;
         }
@@ -766,7 +768,12 @@ impl RunCommand for Port {
             let stage = format!("{:?}", listing.stage);
             let place = state.settings.chance.of("list").of(&stage).nth(now / LIST_FAILS_FOR);
             if state.strikes(Fault::ListFails, place, now) {
-                return Err(op.error(CallErrorReason::TimedOut, CallErrorKind::Transient));
+                // Too slow, or forbidden by a policy that somebody mends.
+                return Err(if place.of("is slow").hits(500) {
+                    op.error(CallErrorReason::TimedOut, CallErrorKind::Transient)
+                } else {
+                    op.api_error("AccessDeniedException", CallErrorKind::Permanent)
+                });
             }
             if let Some(PageToken(token)) = page {
                 let place = state.settings.chance.of("page").of(token);
