@@ -21,14 +21,10 @@ use crate::simulated_aws::{Closed, Lost, Port, SimulatedAws};
 const RELAY_ATTEMPTS: u64 = 3;
 /// How long an invocation of the relay may take.
 const RELAY_TIMEOUT: Duration = Duration::from_mins(5);
-/// How long a sweep may take: less than the timeout of its function.
-const SWEEP_TAKES_MAX: Ms = 5 * MINUTE - 3 * SECOND;
 /// How often a task is tried again, with a new token.
 const RETRIES_MAX: u64 = 2;
 /// The first place of commands that others send.
 const OTHERS_PLACE: u64 = 1_000_000;
-/// As the function has it.
-const HEARTBEATS_PER_SECOND: u32 = 250;
 /// The longest history, after its faults have ended. It ends sooner when all is done.
 const AFTERMATH_MAX: Ms = 8 * HOUR;
 
@@ -120,7 +116,7 @@ fn is_done(aws: &SimulatedAws) -> bool {
         && state.flows.is_empty()
         && state.entries.iter().enumerate().all(|(index, entry)| {
             let is_closed = entry.task.as_ref().is_none_or(|task| task.closed.is_some());
-            let is_out_of_reach = !state.is_in_scope(index);
+            let is_out_of_reach = !state.is_in_scope(index) || state.are_answers_refused(index);
             entry.command.has_ended(now) && (is_closed || is_out_of_reach)
         })
 }
@@ -154,7 +150,8 @@ async fn task(
 ) -> Option<Closed> {
     let now = aws.now();
     let heartbeat = chance.of("heartbeat").pick(&[None, Some(2), Some(4), Some(10)]);
-    let heartbeat = heartbeat.map(|intervals| intervals * settings.interval);
+    let heartbeat =
+        heartbeat.map(|intervals| intervals * settings.interval * settings.sweeps_of_a_round());
     let (index, answered) = {
         let mut state = aws.state();
         let command = SentCommand::new(settings, place, now);
@@ -342,7 +339,7 @@ async fn sweeper(aws: Arc<SimulatedAws>, settings: Settings) {
         ),
         interval: Duration::from_millis(settings.interval),
         lookback: Duration::from_millis(settings.lookback),
-        heartbeats_per_second: HEARTBEATS_PER_SECOND,
+        heartbeats_per_second: settings.heartbeats_per_second(),
     };
     let offset = settings.chance.of("offset").between(0, settings.interval);
     let mut memory = Memory::default();
@@ -400,7 +397,8 @@ async fn one_sweep(
         state.lose(Lost::Sweep, at);
         return;
     }
-    let time_left = if is_cut { place.of("cut").between(0, SECOND) } else { SWEEP_TAKES_MAX };
+    let time_left =
+        if is_cut { place.of("cut").between(0, SECOND) } else { settings.sweep_takes_max() };
     let time_left = Duration::from_millis(time_left);
     let (port, died) = open(aws, kind, place);
     let swept = async {
@@ -423,6 +421,9 @@ async fn one_sweep(
         state.figures.sweeps += 1;
         state.figures.recoveries += report.recovered;
         state.figures.cancellations += report.cancelled;
+        if !report.truncated {
+            state.learn(port.flow, aws.now());
+        }
     } else {
         *memory = Memory::default();
         let mut state = aws.state();

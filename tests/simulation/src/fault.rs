@@ -27,6 +27,8 @@ pub enum Fault {
     PageOdd,
     /// A list of commands has no end.
     ListEndless,
+    /// The place where a list goes on is refused, now and ever.
+    PageRefused,
     /// A call is refused because there are too many; nothing happens.
     CallThrottled,
     /// A call is refused for good; nothing happens.
@@ -53,11 +55,13 @@ pub enum Fault {
     OutputRefused,
     /// Step Functions refuses an answer because of what it says of the nodes.
     ReportRefused,
+    /// Step Functions refuses every answer to a task.
+    AnswersRefused,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::EventLost,
         Self::EventDoubled,
         Self::EventDelayed,
@@ -69,6 +73,7 @@ impl Fault {
         Self::ListFails,
         Self::PageOdd,
         Self::ListEndless,
+        Self::PageRefused,
         Self::CallThrottled,
         Self::CallDenied,
         Self::CallLost,
@@ -82,6 +87,7 @@ impl Fault {
         Self::TaskTimesOut,
         Self::OutputRefused,
         Self::ReportRefused,
+        Self::AnswersRefused,
     ];
 
     /// Its name on the command line.
@@ -98,6 +104,7 @@ impl Fault {
             Self::ListFails => "list-fails",
             Self::PageOdd => "page-odd",
             Self::ListEndless => "list-endless",
+            Self::PageRefused => "page-refused",
             Self::CallThrottled => "call-throttled",
             Self::CallDenied => "call-denied",
             Self::CallLost => "call-lost",
@@ -111,6 +118,7 @@ impl Fault {
             Self::TaskTimesOut => "task-times-out",
             Self::OutputRefused => "output-refused",
             Self::ReportRefused => "report-refused",
+            Self::AnswersRefused => "answers-refused",
         }
     }
 
@@ -135,12 +143,14 @@ impl Fault {
             | Self::ExecutionStops
             | Self::TaskTimesOut
             | Self::OutputRefused
-            | Self::ReportRefused => 1_000,
+            | Self::ReportRefused
+            | Self::AnswersRefused => 1_000,
             Self::ReadLags => 200,
             // The promises say what a lost sweep, or a lost process, costs.
             Self::SweepSkipped | Self::ProcessReplaced | Self::FunctionDies => 100,
             Self::ListFails
             | Self::ListEndless
+            | Self::PageRefused
             | Self::CallThrottled
             | Self::CallDenied
             | Self::CallLost
@@ -162,13 +172,14 @@ impl Fault {
                 &[0, 0, 0, 20, 100]
             }
             Self::ListFails => &[0, 0, 0, 150, 400],
-            Self::PageOdd => &[0, 0, 100, 300],
+            Self::PageOdd | Self::PageRefused => &[0, 0, 100, 300],
             Self::ListEndless => &[0, 0, 0, 0, 30],
             Self::CallSlow => &[0, 0, 20, 100],
             Self::FunctionDies | Self::SweepSkipped | Self::SweepCutShort => &[0, 0, 100, 400],
             Self::ProcessReplaced => &[0, 0, 50, 300],
             Self::ExecutionStops | Self::TaskTimesOut => &[0, 0, 150, 400],
             Self::OutputRefused | Self::ReportRefused => &[0, 0, 0, 200],
+            Self::AnswersRefused => &[0, 0, 0, 0, 200],
         }
     }
 

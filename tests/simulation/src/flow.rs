@@ -60,8 +60,10 @@ pub(crate) struct CommandCalls {
     /// Heartbeats that reached a waiting task.
     pub(crate) alive: u64,
     pub(crate) answers: u64,
-    /// Whether Step Functions refused the shortest answer that names nodes.
+    /// Whether Step Functions refused an answer that holds no output, or a cause.
     pub(crate) report_refused: bool,
+    /// Whether Step Functions refused the last answer that there is to give.
+    pub(crate) is_refused: bool,
     pub(crate) cancels: u64,
     /// What the last heartbeat told.
     pub(crate) pulse: Option<Pulse>,

@@ -48,11 +48,15 @@ impl History {
                 (90, faults_end.of("soon").between(4, 30)),
                 (10, faults_end.of("late").between(70, 100)),
             ]);
+        let is_tight = chance.of("is tight").hits(20);
+        let interval = if is_tight { MINUTE } else { interval };
         Settings {
+            is_tight,
             interval,
             lookback: (interval * chance.of("lookback").pick(&[64, 100, 256])).max(2 * HOUR),
             faults_end,
             executions: chance.of("executions").weigh(&[
+                (if is_tight { 1_000_000 } else { 0 }, chance.of("too many").between(80, 120)),
                 (60, chance.of("few").between(1, 8)),
                 (30, chance.of("some").between(9, 30)),
                 (3, chance.of("many").between(100, 160)),
@@ -62,6 +66,7 @@ impl History {
                 .weigh(&[(98, 0), (2, chance.of("so many others").between(250, 400))]),
             begins_s: EPOCH_S + chance.of("begins").between(0, 366 * 24 * 3_600),
             closed_is_invalid: chance.of("closed is invalid").hits(100),
+            beats_need_limit: chance.of("beats need limit").hits(100),
             rates: Fault::ALL.map(|fault| {
                 let rate = chance.of("rate").of(fault.name()).pick(fault.rates());
                 if self.without.contains(&fault) { 0 } else { rate }
@@ -72,6 +77,26 @@ impl History {
 }
 
 impl Settings {
+    /// The most heartbeats per second.
+    pub(crate) fn heartbeats_per_second(&self) -> u32 {
+        if self.is_tight { 1 } else { 250 }
+    }
+
+    /// How long a sweep may take.
+    pub(crate) fn sweep_takes_max(&self) -> Ms {
+        if self.is_tight { 50 * SECOND } else { 5 * MINUTE - 3 * SECOND }
+    }
+
+    /// How many sweeps it takes at most to do everything once: two heartbeats for each command, and
+    /// one sweep more to read what has completed.
+    pub(crate) fn sweeps_of_a_round(&self) -> u64 {
+        if !self.is_tight {
+            return 1;
+        }
+        let beats = self.sweep_takes_max() / SECOND * u64::from(self.heartbeats_per_second());
+        (2 * self.executions).div_ceil(beats) + 1
+    }
+
     /// Whether pages may look as if most of a list were others'.
     pub(crate) fn has_odd_lists(&self) -> bool {
         [Fault::PageOdd, Fault::ListEndless].iter().any(|fault| self.rates[fault.index()] > 0)
@@ -97,6 +122,8 @@ impl fmt::Display for History {
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) chance: Chance,
+    /// Whether there is more to do than one sweep can.
+    pub(crate) is_tight: bool,
     /// From one sweep to the next.
     pub(crate) interval: Ms,
     /// The greatest age at which a sweep looks for a lost event.
@@ -111,6 +138,9 @@ pub(crate) struct Settings {
     pub(crate) begins_s: u64,
     /// Whether Step Functions calls the token of a closed task invalid, as some emulators do.
     pub(crate) closed_is_invalid: bool,
+    /// Whether Step Functions rejects the heartbeat of a task without `HeartbeatSeconds`. Whether AWS
+    /// does is not documented.
+    pub(crate) beats_need_limit: bool,
     /// How often each kind of fault strikes, of a thousand cases.
     pub(crate) rates: [u64; Fault::ALL.len()],
 }

@@ -14,9 +14,9 @@ use serde_json::Value;
 
 use crate::ending::Ending;
 use crate::flow::{CommandCalls, FlowId, FlowKind};
-use crate::history::{HOUR, Ms, SECOND};
-use crate::script::{STDERR_CHARS_MAX, STDOUT_CHARS_MAX};
-use crate::sent_command::{SentCommand, TokenKind};
+use crate::history::{HOUR, MINUTE, Ms, SECOND};
+use crate::script::{STDERR_CHARS_MAX, STDOUT_CHARS_MAX, Told};
+use crate::sent_command::{LARGE_NODES_MIN, SentCommand, TokenKind};
 use crate::simulated_aws::{Closed, Entry, LAG_MAX, Lost, PAGE_COMMANDS_MAX, State};
 
 /// The longest output that Step Functions takes, in bytes.
@@ -39,6 +39,14 @@ const KINDS_OF_LISTS: u64 = 3;
 const SPELLINGS: u64 = 4;
 /// Up to so many failed nodes of a large command are read one by one.
 const FAILED_OUTPUT_NODES_MAX: u64 = 50;
+/// Up to so many failed nodes, even a cause has room for the beginnings of their outputs.
+const FAILED_NODES_TOLD: usize = 10;
+/// So much of each output of a failed node is told before nodes are left out, in bytes of JSON.
+const FAILED_TEXT_BYTES_KEPT: usize = 1_024;
+/// The error of a command whose nodes cannot be told.
+const UNREADABLE: &str = "RunCommand.Unreadable";
+/// The error of a command that has more nodes than are read.
+const TOO_MANY_NODES: &str = "RunCommand.TooManyNodes";
 /// The answers to one task: the whole report, one without outputs, and one without nodes.
 const ANSWERS_MAX: u64 = 3;
 /// A task is answered so many intervals after the end of its command when its event is lost, and
@@ -72,6 +80,16 @@ pub(crate) fn has_text(answer: &Answer) -> bool {
             .iter()
             .any(|name| !text(entry, name).is_empty())
     })
+}
+
+fn is_called_unreadable(answer: &Answer) -> bool {
+    matches!(answer, Answer::Failure { error, .. } if error == UNREADABLE)
+}
+
+/// Whether no other answer comes after this one.
+pub(crate) fn is_last_resort(answer: &Answer) -> bool {
+    let last = [UNREADABLE, TOO_MANY_NODES];
+    matches!(answer, Answer::Failure { error, .. } if last.contains(&error.as_str()))
 }
 
 /// Whether an answer says anything of a node.
@@ -131,9 +149,9 @@ pub(crate) fn check_answer(
     let has_too_many = command.ending == Ending::HasTooManyNodes;
     let is_read = calls.command_reads > 0 && (has_too_many || calls.invocation_reads > 0);
     holds(is_read, "no answer unread", || format!("command {place:?}"))?;
-    let is_refused = calls.report_refused && !names_nodes(answer);
+    let is_refused = calls.report_refused && is_called_unreadable(answer);
     let is_unreadable = is_refused || are_nodes_unreadable && !has_too_many;
-    check_kind(command, answer, is_unreadable)?;
+    check_kind(command, answer, is_unreadable, calls.report_refused)?;
     let is_early = command.ending == Ending::SucceedsUnseen
         && !is_unreadable
         && command.end().1 == "Success"
@@ -144,17 +162,24 @@ pub(crate) fn check_answer(
     holds(!answer.body().contains(token), "the token is in no answer", || format!("{place:?}"))?;
     check_limits(answer)?;
     // Until then a read may be refused for good.
-    let can_read_outputs = now >= state.settings.faults_end + SLACK;
+    let can_read_outputs = now >= state.settings.faults_end + MINUTE;
     check_body(command, calls, answer, is_unreadable || has_too_many, can_read_outputs)
 }
 
 /// Success or failure, and the error's name.
-fn check_kind(command: &SentCommand, answer: &Answer, is_unreadable: bool) -> Checked {
+fn check_kind(
+    command: &SentCommand,
+    answer: &Answer,
+    is_unreadable: bool,
+    is_second_try: bool,
+) -> Checked {
     let place = command.place;
-    let unreadable = || "RunCommand.Unreadable".to_owned();
-    let expected = if is_unreadable { Some(unreadable()) } else { command.error() };
+    let expected = if is_unreadable { Some(UNREADABLE.to_owned()) } else { command.error() };
     let is_told_as_success =
         expected.is_none() || command.on_failure == OnFailure::Report && !is_unreadable;
+    // When a report is refused that says nothing of the nodes, its words are sent as a failure.
+    let is_told_as_success = is_told_as_success
+        && !(is_second_try && command.ending == Ending::HasTooManyNodes && !answer.is_success());
     let is_right = match answer {
         Answer::Success { .. } => is_told_as_success,
         Answer::Failure { error, .. } => !is_told_as_success && Some(error) == expected.as_ref(),
@@ -228,14 +253,14 @@ fn check_body(
             format!("{place:?}: {omitted} omitted, of {}", command.target_count())
         });
     }
-    check_entries(command, calls, &body, answer.body().len(), can_read_outputs)
+    check_entries(command, calls, answer, &body, can_read_outputs)
 }
 
 fn check_entries(
     command: &SentCommand,
     calls: &CommandCalls,
+    answer: &Answer,
     body: &Value,
-    body_bytes: usize,
     can_read_outputs: bool,
 ) -> Checked {
     const RULE: &str = "the answer tells each node as it is";
@@ -256,6 +281,12 @@ fn check_entries(
     holds(told.len() as u64 + omitted == nodes.len() as u64, RULE, || {
         format!("{place:?}: {} nodes and {omitted} omitted, of {}", told.len(), nodes.len())
     })?;
+    // Where more failed, their outputs are cut before they are left out.
+    let has_failed = |entry: &&Value| {
+        let node = nodes.get(text(entry, "InstanceId"));
+        node.is_some_and(|node| !node.told(at, is_cancelling).has_succeeded)
+    };
+    let failed = told.iter().filter(has_failed).count();
     let mut last_key = (false, String::new());
     for entry in told {
         let id = text(entry, "InstanceId");
@@ -284,7 +315,7 @@ fn check_entries(
         }
         let fits = expected.stdout.concat().chars().count() < STDOUT_CHARS_MAX
             && expected.stderr.concat().chars().count() < STDERR_CHARS_MAX
-            && body_bytes < CAUSE_CHARS_MAX / 2;
+            && answer.body().len() < CAUSE_CHARS_MAX / 2;
         let is_first_answer = calls.answers == 1;
         let is_needless = is_cut
             && fits
@@ -293,11 +324,30 @@ fn check_entries(
             && !calls.has_stale_output
             && nodes.len() <= FULL_OUTPUT_NODES_MAX;
         holds(!is_needless, "outputs of few nodes are told in full", || what("is cut"))?;
+        let is_needless = is_cut
+            && command.is_large()
+            && is_short(&expected)
+            && is_first_answer
+            && can_read_outputs
+            && !calls.has_stale_output
+            && !expected.has_succeeded
+            && failed <= FAILED_NODES_TOLD;
+        holds(!is_needless, "outputs of failed nodes are told", || what("is cut"))?;
         let key = (expected.has_succeeded, id.to_owned());
         holds(last_key < key, RULE, || what("stands in the wrong place"))?;
         last_key = key;
     }
     Ok(())
+}
+
+/// Whether each output is as short as those of failed nodes are kept.
+fn is_short(told: &Told) -> bool {
+    let outputs = [&told.stdout, &told.stderr];
+    outputs.iter().all(|steps| json_bytes(&steps.concat()) < FAILED_TEXT_BYTES_KEPT)
+}
+
+fn json_bytes(text: &str) -> usize {
+    Value::from(text).to_string().len()
 }
 
 /// Whether a text is made of the beginnings of these, each on a line of its own.
@@ -403,12 +453,7 @@ pub(crate) fn check_flow(
             FlowKind::Sweep => 3,
         };
         let steps = 2 * command.nodes.len().min(FULL_OUTPUT_NODES_MAX) as u64;
-        let nodes_reads = match command.ending {
-            // The read is given up as soon as their number is known.
-            Ending::HasTooManyNodes if is_calm => 0,
-            _ if command.is_large() => 2,
-            _ => READS_MAX,
-        };
+        let nodes_reads = if command.is_large() { 2 } else { READS_MAX };
         let is_right = calls.heartbeats <= heartbeats_max
             && calls.command_reads <= READS_MAX * settles_max + looks_max
             && calls.invocation_reads <= nodes_reads * settles_max
@@ -442,7 +487,8 @@ pub(crate) fn check_promises(state: &State, now: Ms) -> Checked {
 /// When a promise of so many intervals from `since` on is due. Each loss meanwhile puts it off by an
 /// interval.
 fn deadline(state: &State, since: Ms, intervals: u64, counts: impl Fn(Lost) -> bool) -> Ms {
-    let interval = state.settings.interval;
+    // Where there is more to do than one sweep can, it takes a round of them.
+    let interval = state.settings.interval * state.settings.sweeps_of_a_round();
     let mut losses = state.losses.iter().filter(|loss| counts(loss.what) && loss.at >= since);
     let mut deadline = since + intervals * interval + SLACK;
     // They are in the order of time.
@@ -458,7 +504,7 @@ fn deadline(state: &State, since: Ms, intervals: u64, counts: impl Fn(Lost) -> b
 fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
     let Entry { command, task, .. } = &state.entries[index];
     let Some(task) = task else { return Ok(()) };
-    if !state.is_in_scope(index) || !command.has_ended(now) {
+    if !state.is_in_scope(index) || !command.has_ended(now) || state.are_answers_refused(index) {
         return Ok(());
     }
     let closed = task.closed.as_ref().map_or(now, |(at, _)| *at);
@@ -468,7 +514,8 @@ fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
     }
     // A process that began when the command was older does not find it.
     let is_in_reach = since.saturating_sub(command.requested) <= state.settings.lookback;
-    let deadline = deadline(state, since, INTERVALS_TO_ANSWER, |_| true);
+    let intervals = INTERVALS_TO_ANSWER + larger_ones(state, index, since);
+    let deadline = deadline(state, since, intervals, |_| true);
     holds(
         !is_in_reach || closed <= deadline,
         "what has ended is answered in three intervals",
@@ -481,6 +528,20 @@ fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
     )
 }
 
+/// How many other large commands may have to be answered before this large one: a sweep settles one.
+fn larger_ones(state: &State, index: usize, since: Ms) -> u64 {
+    let is_large = |entry: &Entry| entry.command.target_count() >= LARGE_NODES_MIN;
+    if !is_large(&state.entries[index]) {
+        return 0;
+    }
+    let is_before = |entry: &Entry| {
+        let closed = entry.task.as_ref().and_then(|task| task.closed.as_ref());
+        is_large(entry) && closed.is_none_or(|(at, _)| *at >= since)
+    };
+    let others = state.entries.iter().enumerate().filter(|(other, _)| *other != index);
+    others.filter(|(_, entry)| is_before(entry)).count() as u64
+}
+
 /// From when on promises with a time limit hold: the first sweep without the faults that end does
 /// what the others left undone.
 fn after_faults(state: &State) -> Ms {
@@ -490,7 +551,6 @@ fn after_faults(state: &State) -> Ms {
 /// What is refused for good is asked once an hour by each process, at most.
 fn check_refused(state: &State, index: usize) -> Checked {
     let Entry { command, refusals, .. } = &state.entries[index];
-    // The relay is refused, too: three times for each event, one of which may be doubled.
     let asked =
         refusals.windows(2).filter(|pair| pair[1] - pair[0] + SLACK < REFUSED_AGAIN).count();
     holds(asked == 0, "what is refused for good is remembered", || {
@@ -518,7 +578,8 @@ fn check_cancelled_at_once(state: &State, index: usize, now: Ms) -> Checked {
     let Entry { command, stop_told: Some(told), .. } = &state.entries[index] else {
         return Ok(());
     };
-    if *told < after_faults(state)
+    if state.settings.is_tight
+        || *told < after_faults(state)
         || !state.is_to_be_cancelled(index)
         || command.cancel_asked.is_some()
     {
@@ -543,7 +604,8 @@ fn check_heartbeats(state: &State, index: usize) -> Checked {
     let is_promised = state.is_in_scope(index)
         && command.requested >= after_faults(state)
         && deadline(state, last_beat, INTERVALS_TO_BEAT, |_| true) <= *at
-        && command.ending != Ending::SucceedsUnseen;
+        && command.ending != Ending::SucceedsUnseen
+        && !state.are_answers_refused(index);
     holds(!is_promised, "no task misses a heartbeat for want of a sweep", || {
         format!("command {:?} at {at}", command.place)
     })

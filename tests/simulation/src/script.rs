@@ -278,6 +278,9 @@ fn texts(chance: Chance, count: u64) -> (String, String) {
     let long = |chance: Chance, per_mille| {
         if chance.of("is long").hits(per_mille) {
             letter.repeat(usize::try_from(chance.between(1_000, most)).unwrap_or_default())
+        } else if chance.of("has lines").hits(300) {
+            // Longer than the beginning that is kept of outputs of large commands.
+            format!("line {}\n", chance.between(0, 9_999)).repeat(12)
         } else {
             format!("line {}", chance.between(0, 9_999))
         }

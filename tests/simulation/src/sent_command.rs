@@ -32,7 +32,7 @@ pub(crate) enum TokenKind {
 /// The most nodes that are read of a command.
 pub(crate) const NODES_MAX: u64 = 20_000;
 /// A command with more nodes is read once, and of most outputs only the beginnings are told.
-pub(crate) const LARGE_NODES_MIN: u64 = 1_001;
+pub(crate) const LARGE_NODES_MIN: u32 = 1_001;
 
 /// Which command of which execution.
 pub(crate) type Place = (u64, u64);
@@ -65,9 +65,9 @@ impl SentCommand {
         let most_nodes = if settings.executions > 50 { 2 } else { 60 };
         let few = u64::from(ending.needs_two_nodes()) + 1;
         // At most one large command in a history, because sweeps settle one at a time.
-        let is_large = execution == 0 && attempt == 0 && chance.of("is large").hits(50);
+        let is_large = execution == 0 && attempt == 0 && chance.of("is large").hits(80);
         let count = if is_large {
-            LARGE_NODES_MIN + chance.of("large").between(0, 60)
+            u64::from(LARGE_NODES_MIN) + chance.of("large").between(0, 60)
         } else {
             chance.of("nodes").weigh(&[
                 (60, few),
@@ -77,6 +77,11 @@ impl SentCommand {
         };
         let lasts = chance.of("lasts");
         let lasts = lasts.weigh(&[
+            // As many as possible at the same time.
+            (
+                if settings.is_tight { 1_000_000 } else { 0 },
+                lasts.of("long enough").between(20 * MINUTE, 100 * MINUTE),
+            ),
             (40, lasts.of("short").between(SECOND, 50 * SECOND)),
             (35, lasts.of("middle").between(50 * SECOND, 7 * MINUTE)),
             (20, lasts.of("long").between(7 * MINUTE, 30 * MINUTE)),
@@ -252,7 +257,7 @@ impl SentCommand {
 
     /// Whether it has so many nodes that they are read once.
     pub(crate) fn is_large(&self) -> bool {
-        self.target_count >= LARGE_NODES_MIN && self.ending != Ending::HasTooManyNodes
+        self.target_count() >= LARGE_NODES_MIN && self.ending != Ending::HasTooManyNodes
     }
 
     /// Its nodes that are listed at `at`.

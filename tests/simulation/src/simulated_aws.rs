@@ -30,7 +30,7 @@ use crate::fault::Fault;
 use crate::figures::Figures;
 use crate::flow::{Flow, FlowId, FlowKind};
 use crate::history::{MINUTE, Ms, SECOND, Settings};
-use crate::rules::{Violation, answer_name, has_text, names_nodes};
+use crate::rules::{Violation, answer_name, has_text, is_last_resort, names_nodes};
 use crate::sent_command::{SentCommand, TokenKind};
 
 /// How long reads of a command by one operation lag in the same way.
@@ -56,6 +56,8 @@ type ListKey = (Reverse<Ms>, CommandId);
 /// Where a page of a list begins.
 #[derive(Debug)]
 struct PageStart {
+    /// When it was told.
+    told: Ms,
     /// How many pages were before it.
     page: u64,
     /// The last command before it.
@@ -66,17 +68,18 @@ impl PageStart {
     fn of(PageToken(token): &PageToken) -> Self {
         let mut parts = token.split(' ');
         let mut number = || parts.next()?.parse().ok();
+        let told = number().expect("a page token of this simulation");
         let page = number().expect("a page token of this simulation");
         let requested = number();
         let id = parts.next().and_then(|id| CommandId::parse(id).ok());
-        Self { page, last: requested.map(Reverse).zip(id) }
+        Self { told, page, last: requested.map(Reverse).zip(id) }
     }
 
     fn token(&self) -> PageToken {
-        let Self { page, last } = self;
+        let Self { told, page, last } = self;
         PageToken(match last {
-            None => page.to_string(),
-            Some((Reverse(requested), id)) => format!("{page} {requested} {id}"),
+            None => format!("{told} {page}"),
+            Some((Reverse(requested), id)) => format!("{told} {page} {requested} {id}"),
         })
     }
 }
@@ -244,12 +247,17 @@ impl State {
 
     /// Whether the faults that end have ended, and what they left behind, too.
     pub(crate) fn is_calm(&self, now: Ms) -> bool {
-        now >= self.settings.faults_end + 3 * self.settings.interval
+        !self.settings.is_tight && now >= self.settings.faults_end + 3 * self.settings.interval
     }
 
     /// Whether lists tell a command in a way that cannot be understood, now and ever.
     pub(crate) fn is_unreadable(&self, index: usize) -> bool {
         self.has(Fault::CommandUnreadable, index)
+    }
+
+    /// Whether Step Functions refuses every answer to a command's task.
+    pub(crate) fn are_answers_refused(&self, index: usize) -> bool {
+        self.has(Fault::AnswersRefused, index)
     }
 
     /// Whether the list of a command's nodes cannot be understood, now and ever.
@@ -317,7 +325,9 @@ impl State {
     fn as_of(&mut self, op: Op, index: usize, now: Ms) -> Ms {
         // A copy that lags does so for a while, so reading again at once may not help.
         let period = now / LAG_LASTS;
-        let place = self.settings.chance.of("lag").of(op.name()).nth(index as u64).nth(period);
+        // Lists and reads by id may lag each on its own.
+        let place = self.settings.chance.of("lag").of(&format!("{op:?}"));
+        let place = place.nth(index as u64).nth(period);
         if !self.strikes(Fault::ReadLags, place, now) {
             return now;
         }
@@ -456,13 +466,14 @@ impl Port {
         answer: Answer,
     ) -> Result<AnswerReceipt, CallError> {
         let subject = self.aws.state().with_token(token.expose());
-        self.call(op, subject.map_or(u64::MAX, |index| index as u64), |state, now| {
+        let is_last = is_last_resort(&answer);
+        let called = self.call(op, subject.map_or(u64::MAX, |index| index as u64), |state, now| {
             state.refuses(op, subject)?;
             let checked =
                 crate::rules::check_answer(state, self.flow, token.expose(), &answer, now);
             self.aws.accuse(state, checked);
             // A success is tried again without script output.
-            let is_shortest = names_nodes(&answer) && !(answer.is_success() && has_text(&answer));
+            let is_shortest = !(answer.is_success() && has_text(&answer));
             let receipt = state.take_answer(token.expose(), answer, now);
             let flow = state.flow(self.flow);
             flow.accepted += u64::from(receipt == AnswerReceipt::Accepted);
@@ -470,8 +481,13 @@ impl Port {
                 flow.of(index).report_refused |= is_shortest;
             }
             Ok(receipt)
-        })
-        .await
+        });
+        let result = called.await;
+        if let (Some(index), Ok(AnswerReceipt::OutputRejected), true) = (subject, &result, is_last)
+        {
+            self.aws.state().flow(self.flow).of(index).is_refused = true;
+        }
+        result
     }
 }
 
@@ -488,6 +504,10 @@ impl State {
             && has_text(&answer);
         if refuses_text {
             self.figures.count(Fault::OutputRefused);
+            return AnswerReceipt::OutputRejected;
+        }
+        if self.has(Fault::AnswersRefused, index) {
+            self.figures.count(Fault::AnswersRefused);
             return AnswerReceipt::OutputRejected;
         }
         if self.has(Fault::ReportRefused, index) && names_nodes(&answer) {
@@ -515,12 +535,13 @@ impl State {
     }
 
     fn beat(&mut self, index: Option<usize>, now: Ms) -> Pulse {
-        let closed_is_invalid = self.settings.closed_is_invalid;
+        let Settings { closed_is_invalid, beats_need_limit, .. } = self.settings;
         let task = index.and_then(|index| self.entries[index].task.as_mut());
         match task {
             None => Pulse::Rejected,
             Some(task) if task.closed.is_some() && closed_is_invalid => Pulse::Rejected,
             Some(task) if task.closed.is_some() => Pulse::Closed,
+            Some(task) if beats_need_limit && task.heartbeat.is_none() => Pulse::Rejected,
             Some(task) => {
                 task.last_beat = now;
                 Pulse::Alive
@@ -594,7 +615,7 @@ impl State {
             is_last = false;
             self.flow(flow).odd_pages += 1;
         }
-        let next = PageStart { page: number + 1, last: next_last };
+        let next = PageStart { told: now, page: number + 1, last: next_last };
         let commands = found
             .into_iter()
             .map(|(_, index, at)| self.listed(flow, listing.stage, index, at))
@@ -699,7 +720,12 @@ impl RunCommand for Port {
         self.call(op, index.map_or(u64::MAX, |index| index as u64), |state, now| {
             let Some(index) = index else { return Ok(None) };
             let at = state.as_of(op, index, now);
-            state.flow(self.flow).of(index).node_reads += 1;
+            let command = &state.entries[index].command;
+            let is_stale =
+                command.nodes.iter().any(|node| node.id == *instance_id && at < node.ends);
+            let reads = state.flow(self.flow).of(index);
+            reads.node_reads += 1;
+            reads.has_stale_output |= is_stale;
             let invocations = state.entries[index].command.invocations(at, state.time());
             Ok(invocations.into_iter().find(|node| node.instance_id == *instance_id))
         })
@@ -742,7 +768,19 @@ impl RunCommand for Port {
             let stage = format!("{:?}", listing.stage);
             let place = state.settings.chance.of("list").of(&stage).nth(now / LIST_FAILS_FOR);
             if state.strikes(Fault::ListFails, place, now) {
-                return Err(op.error(CallErrorReason::TimedOut, CallErrorKind::Transient));
+                // Too slow, or forbidden by a policy that somebody mends.
+                return Err(if place.of("is slow").hits(500) {
+                    op.error(CallErrorReason::TimedOut, CallErrorKind::Transient)
+                } else {
+                    op.api_error("AccessDeniedException", CallErrorKind::Permanent)
+                });
+            }
+            if let Some(PageToken(token)) = page {
+                let place = state.settings.chance.of("page").of(token);
+                let told = PageStart::of(&PageToken(token.clone())).told;
+                if state.strikes(Fault::PageRefused, place, told) {
+                    return Err(op.api_error("InvalidNextToken", CallErrorKind::Permanent));
+                }
             }
             Ok(state.page(self.flow, listing, page, now))
         })
@@ -783,6 +821,15 @@ impl State {
         Err(op.api_error("AccessDeniedException", CallErrorKind::Permanent))
     }
 
+    /// Notes what the process of the sweeps has learned in a sweep that came to its end.
+    pub(crate) fn learn(&mut self, flow: FlowId, now: Ms) {
+        let Some(flow) = self.flows.get(&flow) else { return };
+        let refused = flow.each().filter(|(_, calls)| calls.is_refused);
+        for index in refused.map(|(index, _)| index).collect::<Vec<_>>() {
+            self.entries[index].refusals.push(now);
+        }
+    }
+
     /// The sweeps' process begins anew.
     pub(crate) fn forget_process(&mut self) {
         for entry in &mut self.entries {
@@ -807,6 +854,14 @@ impl State {
             && command.token_kind == TokenKind::OfTask
             && command.on_abandon == OnAbandon::Cancel
             && !self.settings.closed_is_invalid
+            && !self.are_beats_rejected(index)
+    }
+
+    /// Whether heartbeats are rejected though the task waits: whether it still does is not asked
+    /// again for an hour.
+    fn are_beats_rejected(&self, index: usize) -> bool {
+        let task = self.entries[index].task.as_ref();
+        self.settings.beats_need_limit && task.is_some_and(|task| task.heartbeat.is_none())
     }
 }
 
