@@ -137,8 +137,10 @@ pub(crate) fn check_answer(
     let (kind, number) = (flow.kind, flow.number);
     let calls = flow.of(index);
     calls.answers += 1;
-    let Entry { command, seen_ended, .. } = &state.entries[index];
-    let is_second_look = seen_ended.is_some_and(|seen| seen < number);
+    let Entry { command, seen_ended, task, .. } = &state.entries[index];
+    // Nobody can answer a closed task at the same time.
+    let is_open = task.as_ref().is_some_and(|task| task.closed.is_none());
+    let is_second_look = !is_open || seen_ended.is_some_and(|seen| seen < number);
     holds(kind == FlowKind::Relay || is_second_look, "a sweep settles at its second look", || {
         format!("command {:?}", command.place)
     })?;

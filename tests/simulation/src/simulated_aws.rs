@@ -697,7 +697,9 @@ impl RunCommand for Port {
             let too_many = state.entries[index].command.target_count() > 2 * outputs.nodes_max();
             if too_many || state.are_nodes_unreadable(index) {
                 let fault = if too_many { None } else { Some(Fault::NodesUnreadable) };
-                fault.into_iter().for_each(|fault| state.figures.count(fault));
+                if let Some(fault) = fault {
+                    state.figures.count(fault);
+                }
                 let reason = CallErrorReason::InvalidResponse("unreadable".to_owned());
                 return Err(op.error(reason, CallErrorKind::Permanent));
             }
@@ -782,6 +784,9 @@ impl RunCommand for Port {
                     return Err(op.api_error("InvalidNextToken", CallErrorKind::Permanent));
                 }
             }
+            if listing.stage == Stage::Executing {
+                state.is_told_by_absence(self.flow, now);
+            }
             Ok(state.page(self.flow, listing, page, now))
         })
         .await
@@ -804,6 +809,18 @@ impl RunCommand for Port {
 }
 
 impl State {
+    /// A list of executing commands also tells what has ended: it leaves that out, and if it lags,
+    /// what executes.
+    fn is_told_by_absence(&mut self, flow: FlowId, now: Ms) {
+        for index in 0..self.entries.len() {
+            let at = self.as_of(Op::ListPage, index, now);
+            let command = &self.entries[index].command;
+            if at < command.requested || command.has_ended(at) {
+                self.sees_ended(flow, index);
+            }
+        }
+    }
+
     /// A function is told that a command has ended.
     fn sees_ended(&mut self, flow: FlowId, index: usize) {
         if self.flow(flow).kind.is_sweep() {
