@@ -230,36 +230,21 @@ pub enum CallErrorKind {
     Permanent,
 }
 
-/// Error codes of calls that can succeed once somebody corrects a permission, a credential, or the
-/// clock, or when they start over (SSM API, "Common Errors"; IAM and STS use the others).
-const CORRECTABLE_CODES: [&str; 15] = [
-    "AccessDenied",
-    "AccessDeniedException",
-    "IncompleteSignature",
-    "IncompleteSignatureException",
-    "InvalidClientTokenId",
-    "InvalidNextToken",
-    "InvalidSignatureException",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "NotAuthorized",
-    "OptInRequired",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "UnauthorizedOperation",
-    "UnrecognizedClientException",
-];
+/// The error code of a request that is wrong whoever sends it and whenever (SSM API, "Common Errors").
+const WRONG_REQUEST_CODE: &str = "ValidationException";
 
 impl CallError {
-    /// Whether the same call fails whatever happens meanwhile. A call that is refused for lack of
-    /// permission is [`Permanent`](CallErrorKind::Permanent) but not final: a policy can be
-    /// corrected.
+    /// Whether the same call is known to fail whatever happens meanwhile. A permission can be
+    /// corrected, and what an unknown code means is not known.
     pub fn is_final(&self) -> bool {
-        let is_correctable = matches!(
-            &self.reason,
-            CallErrorReason::Api(code) if CORRECTABLE_CODES.contains(&code.as_str())
-        );
-        self.kind == CallErrorKind::Permanent && !is_correctable
+        match &self.reason {
+            CallErrorReason::Api(code) => code == WRONG_REQUEST_CODE,
+            CallErrorReason::InvalidResponse(_) | CallErrorReason::NotBuilt => true,
+            CallErrorReason::TimedOut
+            | CallErrorReason::NotConnected
+            | CallErrorReason::NotSent
+            | CallErrorReason::UnexpectedResponse(_) => false,
+        }
     }
 }
 

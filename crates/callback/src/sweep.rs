@@ -44,7 +44,7 @@ const FIRST_LOOK: Duration = Duration::from_hours(1);
 /// When the lookback is repeated.
 const LOOKBACK_AGAIN: SignedDuration = SignedDuration::from_hours(6);
 /// The most pages of the lookback that one sweep reads.
-const LOOKBACK_PAGES_PER_SWEEP: usize = 40;
+const LOOKBACK_PAGES_PER_SWEEP: usize = 30;
 
 /// Looks after all commands of the scope once, or goes on where the last sweep had to stop.
 ///
@@ -98,7 +98,7 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
         let executing = self.executing().await;
         let began = executing.as_ref().map(|reading| reading.began);
         if let Some(reading) = executing {
-            self.memory.note_executing(reading);
+            self.memory.note_executing(&reading);
         }
         if cut_short.is_some() {
             self.look_after_ended().await;

@@ -68,10 +68,13 @@ fn figures(kind: Kind) -> Vec<Figure> {
         ("longest without a heartbeat", |one| format!("{} s", number(one.longest_silence_s)));
     let missed: Figure = ("tasks that missed a heartbeat", |one| one.missed_tasks.to_string());
     let throttled: Figure = ("throttled calls", |one| one.throttled_calls.to_string());
+    let failed: Figure = ("lists and commands that failed", |one| {
+        one.sweeps.iter().map(|sweep| sweep.failed).sum::<u64>().to_string()
+    });
     match kind {
         Kind::Idle | Kind::Busy => vec![lists],
         Kind::Short => vec![calls],
         Kind::Executing(_) => vec![last, silence, memory],
-        Kind::ExecutingUnderRates(_) => vec![silence, missed, throttled, memory],
+        Kind::ExecutingUnderRates(_) => vec![silence, missed, throttled, failed, memory],
     }
 }

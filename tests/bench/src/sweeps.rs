@@ -87,6 +87,8 @@ pub struct Sweep {
     pub heartbeat_calls: usize,
     /// All calls.
     pub calls: usize,
+    /// Lists and commands for which a call failed.
+    pub failed: u64,
     /// Whether it was cut short.
     pub is_truncated: bool,
 }
@@ -181,6 +183,7 @@ async fn sweep(function: &Function, aws: &Aws, timeout: Duration) -> Result<Swee
         list_calls: count("ListCommands"),
         heartbeat_calls: count("SendTaskHeartbeat"),
         calls: calls.len(),
+        failed: response["Failed"].as_u64().unwrap_or(0),
         is_truncated: response["Truncated"] == true,
     })
 }

@@ -289,6 +289,7 @@ async fn one_node_is_read_by_its_id() {
 #[case::signature(Reply::Error(400, "InvalidSignatureException", "x"), false)]
 #[case::stale_page(Reply::Error(400, "InvalidNextToken", "x"), false)]
 #[case::garbage(Reply::Raw(200, "<html>"), false)]
+#[case::new(Reply::Error(400, "NewException", "x"), false)]
 #[case::invalid(Reply::Error(400, "ValidationException", "x"), true)]
 #[case::no_id(Reply::Raw(200, r#"{"CommandInvocations":[{"InstanceId":""}]}"#), true)]
 #[case::space(Reply::Raw(200, r#"{"CommandInvocations":[{"InstanceId":"i 1"}]}"#), true)]

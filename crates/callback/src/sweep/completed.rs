@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
-use crate::command::Command;
 use crate::ports::{Pulse, RunCommand, Tasks};
-use crate::status::has_ended;
 use crate::sweep::heartbeat::{COMMANDS_AT_ONCE, Look, look};
 use crate::sweep::memory::{Memory, Refusal};
 use crate::sweep::pass::Pass;
@@ -15,60 +13,21 @@ use crate::sweep::reading::List;
 use crate::sweep::report::SweepReport;
 use crate::sweep::waiting::Waiting;
 
-/// What has become of a command that is no longer in the list of executing ones.
-enum Ended {
-    /// It has ended, and its task was looked at.
-    Looked(Waiting, Look),
-    /// It executes.
-    NotYet,
-}
+/// How many commands that have ended are looked at, before it is noted that they were.
+const ENDED_AT_ONCE: usize = 50;
 
 impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
     /// Looks after what was executing at the last sweep, and is no longer.
     pub(super) async fn look_after_ended(&mut self) {
-        let (now, memory, pace) = (self.now, &mut *self.memory, &self.pace);
-        let (tasks, run_command, report) = (self.tasks, self.run_command, &mut self.report);
-        let ended: Vec<_> =
-            memory.ended.iter().map(|id| (id.clone(), memory.refusal(id, now))).collect();
-        let mut looks = stream::iter(ended)
-            .map(async |(id, refusal)| {
-                if refusal == Some(Refusal::Denied) {
-                    return (id, Ok(None));
-                }
-                let command = match run_command.command(&id).await {
-                    Ok(command) => command,
-                    Err(error) => return (id, Err(error)),
-                };
-                let still =
-                    |command: &Command| !has_ended(&command.status, &command.status_details);
-                if command.as_ref().is_some_and(still) {
-                    return (id, Ok(Some(Ended::NotYet)));
-                }
-                // Run Command may know it no more.
-                let Some(Ok(command)) = command.and_then(Waiting::of) else {
-                    return (id, Ok(None));
-                };
-                let look = match refusal {
-                    Some(_) => Look::Pulse(Pulse::Rejected),
-                    None => look(tasks, pace, &command).await,
-                };
-                (id, Ok(Some(Ended::Looked(command, look))))
-            })
-            .buffer_unordered(COMMANDS_AT_ONCE);
-        while let Some((id, looked)) = looks.next().await {
-            match looked {
-                Ok(Some(Ended::Looked(_, Look::Failed))) => report.failed += 1,
-                Ok(Some(Ended::Looked(command, look))) => {
-                    if note_completed(memory, report, &command, look, now) {
-                        memory.ended.remove(&id);
-                    }
-                }
-                // It was not in a list where it belongs, or this read lags.
-                Ok(Some(Ended::NotYet)) => memory.executes_still(id),
-                Ok(None) => {
-                    memory.ended.remove(&id);
-                }
-                Err(error) => report.count_failure(&id, &error),
+        loop {
+            let ended = self.memory.some_ended(ENDED_AT_ONCE);
+            if ended.is_empty() {
+                return;
+            }
+            let ids: Vec<_> = ended.iter().map(|command| command.id.clone()).collect();
+            self.look_after_completed(ended).await;
+            for id in ids {
+                self.memory.forget_ended(&id);
             }
         }
     }

@@ -44,7 +44,7 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
         let (asked, not_asked): (Vec<_>, Vec<_>) =
             commands.into_iter().partition(|command| memory.refusal(&command.id, now).is_none());
         for command in not_asked {
-            memory.sees_executing(command.id);
+            memory.sees_executing(command);
         }
         let mut looks = stream::iter(asked)
             .map(async |command| {
@@ -58,32 +58,31 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
             })
             .buffer_unordered(COMMANDS_AT_ONCE);
         while let Some((command, look, cancelled)) = looks.next().await {
-            let Waiting { id, requested_at, .. } = command;
             match cancelled {
                 Some(Ok(())) => {
-                    info!(command_id = %id, "cancelled, because its task is closed");
+                    info!(command_id = %command.id, "cancelled, because its task is closed");
                     report.cancelled += 1;
                 }
-                Some(Err(error)) => report.count_failure(&id, &error),
+                Some(Err(error)) => report.count_failure(&command.id, &error),
                 None => {}
             }
             match look {
                 Look::Pulse(Pulse::Alive) => {
                     report.heartbeats += 1;
-                    memory.sees_executing(id);
+                    memory.sees_executing(command);
                 }
                 // Nobody waits for its end.
-                Look::Pulse(Pulse::Closed) => memory.forget_executing((requested_at, id)),
+                Look::Pulse(Pulse::Closed) => memory.forget_executing(command.key()),
                 // A wrong cancel is worse than a late one: it is not known to be abandoned.
                 Look::Pulse(Pulse::Rejected) => {
-                    report.reject(memory, &id, now);
-                    memory.sees_executing(id);
+                    report.reject(memory, &command.id, now);
+                    memory.sees_executing(command);
                 }
                 Look::Failed => {
                     report.failed += 1;
-                    memory.sees_executing(id);
+                    memory.sees_executing(command);
                 }
-                Look::Refused(error) => report.refuse(memory, &id, now, &error),
+                Look::Refused(error) => report.refuse(memory, &command.id, now, &error),
             }
         }
     }

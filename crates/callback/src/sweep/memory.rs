@@ -2,7 +2,8 @@
 //!
 //! Run Command does not tell when a command ended. So a sweep remembers which commands were
 //! executing, which of the completed ones are known to be closed, and which are suspected to have
-//! lost their event. It remembers ids and times, and no token.
+//! lost their event. Of what was executing it keeps the token, so that one heartbeat tells whether the
+//! task was answered, without a read of the command.
 //!
 //! It is a hint, not a store. What it forgets, because the function's process was replaced or
 //! because there was too much, the lookback finds.
@@ -21,6 +22,8 @@ use crate::sweep::waiting::Waiting;
 
 /// The most commands of each kind that are remembered. One takes about 100 bytes.
 pub const REMEMBERED_MAX: usize = 200_000;
+/// The most executing commands that are remembered with their token, about 1,000 bytes each.
+pub const REMEMBERED_EXECUTING_MAX: usize = 100_000;
 /// For how many lists commands are listed by document, before it is tried without again.
 const LISTS_BY_DOCUMENT: u32 = 60;
 /// Run Command keeps a command for 30 days.
@@ -39,10 +42,10 @@ pub struct Memory {
     last_whole_began: Option<Timestamp>,
     /// When the list of executing commands began whose sweep was cut short after it.
     pub(super) cut_short: Option<Timestamp>,
-    /// What the last list of executing commands told, to its end.
-    executing: BTreeSet<CommandId>,
+    /// Executing commands whose task may wait.
+    executing: BTreeMap<CommandId, Waiting>,
     /// What was executing and is no longer, and was not looked at yet.
-    pub(super) ended: BTreeSet<CommandId>,
+    ended: BTreeMap<CommandId, Waiting>,
     /// Completed commands for which nobody waits.
     closed: BTreeSet<(Timestamp, CommandId)>,
     /// Completed commands whose task waited when it was looked at.
@@ -152,11 +155,14 @@ impl Memory {
     }
 
     /// The list that is being read told this command as executing.
-    pub(super) fn sees_executing(&mut self, id: CommandId) {
-        self.ended.remove(&id);
-        self.suspects.remove(&id);
+    pub(super) fn sees_executing(&mut self, command: Waiting) {
+        self.ended.remove(&command.id);
+        self.suspects.remove(&command.id);
         if let Some(reading) = self.reading(List::Executing) {
-            insert_bounded(&mut reading.waited_for, id);
+            insert_bounded(&mut reading.waited_for, command.id.clone());
+        }
+        if self.executing.len() + self.ended.len() < REMEMBERED_EXECUTING_MAX {
+            self.executing.insert(command.id.clone(), command);
         }
     }
 
@@ -168,18 +174,23 @@ impl Memory {
         self.close(key);
     }
 
-    /// The list of executing commands was read to its end.
-    pub(super) fn note_executing(&mut self, reading: Reading) {
-        let before = std::mem::replace(&mut self.executing, reading.waited_for);
-        let ended = before.into_iter().filter(|id| !self.executing.contains(id));
-        let room = REMEMBERED_MAX.saturating_sub(self.ended.len());
-        self.ended.extend(ended.take(room));
+    /// The list of executing commands was read to its end. What it did not tell has ended.
+    pub(super) fn note_executing(&mut self, reading: &Reading) {
+        let known = std::mem::take(&mut self.executing).into_iter();
+        let (executing, ended): (_, BTreeMap<_, _>) =
+            known.partition(|(id, _)| reading.waited_for.contains(id));
+        self.executing = executing;
+        self.ended.extend(ended);
     }
 
-    /// What was said to have ended executes: it is looked for in the next list.
-    pub(super) fn executes_still(&mut self, id: CommandId) {
-        self.ended.remove(&id);
-        insert_bounded(&mut self.executing, id);
+    /// Some of what has ended and was not looked at yet.
+    pub(super) fn some_ended(&self, commands_max: usize) -> Vec<Waiting> {
+        self.ended.values().take(commands_max).cloned().collect()
+    }
+
+    /// This one was looked at.
+    pub(super) fn forget_ended(&mut self, id: &CommandId) {
+        self.ended.remove(id);
     }
 
     /// Takes out what a look at the executing commands alone must not change.
@@ -293,7 +304,7 @@ impl Memory {
 #[derive(Debug)]
 pub(super) struct SetAside {
     executing_reading: Option<Reading>,
-    ended: BTreeSet<CommandId>,
+    ended: BTreeMap<CommandId, Waiting>,
     suspects: BTreeMap<CommandId, Suspect>,
 }
 
@@ -356,14 +367,24 @@ mod tests {
         }
     }
 
+    fn ended(memory: &Memory) -> BTreeSet<CommandId> {
+        memory.ended.keys().cloned().collect()
+    }
+
+    /// These were executing, and have ended.
+    fn end(memory: &mut Memory, numbers: impl IntoIterator<Item = usize>) {
+        let ended = numbers.into_iter().map(|number| (id(number), waiting(number, now())));
+        memory.ended.extend(ended);
+    }
+
     /// Reads a list of executing commands that holds these.
     fn read_executing(memory: &mut Memory, numbers: impl IntoIterator<Item = usize>) {
         begin(memory);
         for number in numbers {
-            memory.sees_executing(id(number));
+            memory.sees_executing(waiting(number, now()));
         }
         let reading = memory.end_reading(List::Executing).unwrap();
-        memory.note_executing(reading);
+        memory.note_executing(&reading);
     }
 
     fn names(listings: &Listings) -> Vec<Option<&str>> {
@@ -414,7 +435,7 @@ mod tests {
     fn a_reading_that_begins_anew_keeps_what_it_has_told() {
         let mut memory = Memory::default();
         begin(&mut memory);
-        memory.sees_executing(id(1));
+        memory.sees_executing(waiting(1, now()));
         memory.forget_executing((now(), id(2)));
         let listings = memory.list_by_document(&documents(), Stage::Executing, None);
         memory.reading(List::Executing).unwrap().restart(listings);
@@ -429,12 +450,12 @@ mod tests {
     fn what_is_in_no_list_any_more_has_ended() {
         let mut memory = Memory::default();
         read_executing(&mut memory, [1, 2, 3]);
-        assert_eq!(memory.ended, ids([]));
+        assert_eq!(ended(&memory), ids([]));
         read_executing(&mut memory, [2, 4]);
-        assert_eq!(memory.ended, ids([1, 3]));
+        assert_eq!(ended(&memory), ids([1, 3]));
         // It stays so until it is looked at, or listed again.
         read_executing(&mut memory, [3]);
-        assert_eq!(memory.ended, ids([1, 2, 4]));
+        assert_eq!(ended(&memory), ids([1, 2, 4]));
     }
 
     #[test]
@@ -443,23 +464,12 @@ mod tests {
         read_executing(&mut memory, [1, 2]);
         begin(&mut memory);
         memory.forget_executing((minute(-5), id(1)));
-        memory.sees_executing(id(2));
+        memory.sees_executing(waiting(2, now()));
         let reading = memory.end_reading(List::Executing).unwrap();
-        memory.note_executing(reading);
+        memory.note_executing(&reading);
         read_executing(&mut memory, []);
-        assert_eq!(memory.ended, ids([2]));
+        assert_eq!(ended(&memory), ids([2]));
         assert!(memory.is_known(&(minute(-5), id(1))));
-    }
-
-    #[test]
-    fn what_executes_still_ends_once_more() {
-        let mut memory = Memory::default();
-        read_executing(&mut memory, [1]);
-        read_executing(&mut memory, []);
-        memory.executes_still(id(1));
-        assert_eq!(memory.ended, ids([]));
-        read_executing(&mut memory, []);
-        assert_eq!(memory.ended, ids([1]));
     }
 
     #[test]
@@ -467,18 +477,18 @@ mod tests {
         let mut memory = Memory::default();
         memory.begin_sweep(now());
         begin(&mut memory);
-        memory.sees_executing(id(1));
-        memory.ended = ids([2]);
+        memory.sees_executing(waiting(1, now()));
+        end(&mut memory, [2]);
         memory.suspect(&waiting(3, now()), now());
         let aside = memory.set_aside();
         begin(&mut memory);
         for number in 1..=4 {
-            memory.sees_executing(id(number));
+            memory.sees_executing(waiting(number, now()));
         }
         memory.forget_executing((now(), id(5)));
         memory.take_up(aside);
         assert!(memory.has_seen(&id(1)) && !memory.has_seen(&id(4)) && !memory.has_seen(&id(5)));
-        assert_eq!(memory.ended, ids([2]));
+        assert_eq!(ended(&memory), ids([2]));
         assert!(memory.is_known(&(now(), id(3))) && memory.is_known(&(now(), id(5))));
     }
 
@@ -527,10 +537,10 @@ mod tests {
     fn what_a_list_of_completed_commands_told_needs_no_other_look() {
         let mut memory = Memory::default();
         memory.begin_sweep(now());
-        memory.ended = ids([1, 2, 3]);
+        end(&mut memory, [1, 2, 3]);
         memory.suspect(&waiting(1, now()), now());
         memory.close((now(), id(2)));
-        assert_eq!(memory.ended, ids([3]));
+        assert_eq!(ended(&memory), ids([3]));
     }
 
     #[test]
@@ -598,17 +608,17 @@ mod tests {
         // Commands that were executing, of both kinds, and then are not.
         begin(&mut memory);
         for number in 0..more {
-            memory.sees_executing(id(number));
             memory.forget_executing((now(), id(more + number)));
+            memory.sees_executing(waiting(number, now()));
         }
         let reading = memory.end_reading(List::Executing).unwrap();
         assert_eq!(reading.waited_for.len(), REMEMBERED_MAX);
         assert_eq!(reading.abandoned.len(), REMEMBERED_MAX);
-        memory.note_executing(reading);
-        assert_eq!(memory.executing.len(), REMEMBERED_MAX);
-        memory.ended = ids(more..more + 5);
-        read_executing(&mut memory, []);
-        assert_eq!(memory.ended.len(), REMEMBERED_MAX);
+        memory.note_executing(&reading);
+        assert_eq!(memory.executing.len(), REMEMBERED_EXECUTING_MAX);
+        read_executing(&mut memory, REMEMBERED_MAX..REMEMBERED_MAX + 5);
+        assert_eq!(memory.ended.len(), REMEMBERED_EXECUTING_MAX);
+        assert_eq!(memory.executing.len(), 0, "there is no room before those were looked at");
         // Closed ones: the oldest are forgotten.
         assert_eq!(memory.closed.len(), REMEMBERED_MAX);
         memory.close((minute(-1), id(0)));

@@ -9,6 +9,7 @@ use crate::status::Status;
 use crate::token::{InvalidToken, TaskToken};
 
 /// A command that some task waits, or waited, for.
+#[derive(Debug, Clone)]
 pub(super) struct Waiting {
     pub(super) id: CommandId,
     pub(super) token: TaskToken,

@@ -20,8 +20,7 @@ const NODE: &str = "i-1234567890abcdef0";
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// A timeout that the function cannot keep when it gets no answer.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(4);
-/// How old the command is, in seconds: a sweep looks at it among those that execute and, since it is
-/// between two and four intervals old, among those that have ended.
+/// How old the command is, in seconds.
 const AGE_S: i64 = 180;
 /// How many processes run at the same time. They mostly wait for the next attempt of a call.
 const PROCESSES_MAX: usize = 40;
@@ -155,7 +154,7 @@ fn answers_of_step_functions(token: &str) -> Vec<Case> {
         ("TaskDoesNotExist", "AlreadyClosed"),
         ("TaskTimedOut", "AlreadyClosed"),
         ("InvalidToken", "TokenRejected"),
-        ("InvalidOutput", "OutputRefused"),
+        ("InvalidOutput", "Failed"),
         ("AccessDeniedException", "AnswerFailed"),
         ("ThrottlingException", "AnswerFailed"),
     ] {
@@ -191,7 +190,10 @@ fn answers_of_systems_manager(token: &str) -> Vec<Case> {
         cases.push(relay("200, a text".to_owned(), Reply::Quote(200, Place::Body, text)));
         for place in PLACES {
             let reply = Reply::Quote(400, place, command.clone());
-            cases.push(relay(format!("the command in {place:?}"), reply));
+            let case = relay(format!("the command in {place:?}"), reply);
+            // A request that is said to be wrong is not repeated: the task is told what is known.
+            let is_final = operation == "ListCommandInvocations" && place == Place::Message;
+            cases.push(if is_final { Case { ends_with: "Failed", ..case } } else { case });
         }
     }
     // The whole output is refused, and the answer told without it.
@@ -221,8 +223,10 @@ fn answers_of_systems_manager(token: &str) -> Vec<Case> {
         Case::relay("a running command in a strange state", "CommandNotEnded", token)
             .reply("ListCommands", running),
     );
+    // A node's id has up to 128 characters.
+    let of_node = if token.len() > 128 { "Failed" } else { "Succeeded" };
     for (pointer, ends_with) in [
-        ("/CommandInvocations/0/InstanceId", "ReadInvocationsFailed"),
+        ("/CommandInvocations/0/InstanceId", of_node),
         ("/CommandInvocations/0/CommandPlugins", "ReadInvocationsFailed"),
         ("/CommandInvocations/0/CommandPlugins/0/Name", "Succeeded"),
         ("/CommandInvocations/0/StatusDetails", "Failed"),
@@ -256,7 +260,8 @@ fn answers_to_a_sweep(token: &str) -> Vec<Case> {
         }
         let text = commands(token, "InProgress").to_string();
         let reply = Reply::Quote(400, place, text.clone());
-        cases.push(sweep(format!("the command in {place:?}"), "ListCommands", reply));
+        let case = sweep(format!("the command in {place:?}"), "ListCommands", reply);
+        cases.push(Case { ends_with: "ListCommandsFailed", ..case });
         let closed = Reply::Error(400, "TaskTimedOut", "closed");
         let name = format!("a cancel answered with the command in {place:?}");
         cases.push(
@@ -264,10 +269,13 @@ fn answers_to_a_sweep(token: &str) -> Vec<Case> {
                 .reply("CancelCommand", Reply::Quote(400, place, text)),
         );
         let name = format!("a lost event, whose answer is echoed in {place:?}");
-        cases.push(
-            sweep(name, "SendTaskSuccess", Reply::Echo(400, place))
-                .reply("ListCommands", Reply::Answer(commands(token, "Success"))),
-        );
+        cases.push(sweep(name, "SendTaskSuccess", Reply::Echo(400, place)).with(|setting| {
+            // The second sweep settles what the first one saw among the completed commands.
+            let none = Reply::Answer(json!({ "Commands": [] }));
+            let ended = Reply::Answer(commands(token, "Success"));
+            let lists = vec![none.clone(), ended.clone(), ended.clone(), none, ended];
+            setting.replies("ListCommands", lists).invocations(2)
+        }));
     }
     for code in ["TaskDoesNotExist", "InvalidToken"] {
         let refusal = json!({ "__type": code, "message": format!("{code}: '{token}'") });
@@ -278,7 +286,10 @@ fn answers_to_a_sweep(token: &str) -> Vec<Case> {
         ["/Commands/0/CommandId", "/Commands/0/StatusDetails", "/Commands/0/Parameters/taskToken"]
     {
         let reply = with_token_at(pointer, commands(token, "InProgress"), token);
-        cases.push(sweep(format!("{pointer} is the token"), "ListCommands", reply));
+        let case = sweep(format!("{pointer} is the token"), "ListCommands", reply);
+        // Where a list belongs, a text makes the whole page unreadable.
+        let is_read = !pointer.ends_with("taskToken");
+        cases.push(if is_read { case } else { Case { ends_with: "ListCommandsFailed", ..case } });
     }
     cases
 }

@@ -134,11 +134,13 @@ fn world_of_completed(commands: u32) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_process_looks_back_over_the_whole_lookback_newest_first_40_pages_per_sweep() {
+async fn a_new_process_looks_back_over_the_whole_lookback_newest_first_30_pages_per_sweep() {
     let (world, mut process) = (world_of_completed(5_000), Process::new());
     let tasks = OtherTasks::new(&world);
     // Of 100 pages; two more lists are read by each sweep, the first one of them of three pages.
-    for (minute, (pages, asked)) in (0..).zip([(40, 2_000), (40, 4_000), (20, 5_000), (0, 5_000)]) {
+    for (minute, (pages, asked)) in
+        (0..).zip([(30, 1_500), (30, 3_000), (30, 4_500), (10, 5_000), (0, 5_000)])
+    {
         let before = world.calls(Op::ListPage);
         let report = process.sweep_with(&tasks, &world, minute).await;
         assert_eq!(report, nothing());
@@ -482,7 +484,7 @@ async fn a_list_without_an_end_is_left() {
     for sweep in 1..=2 {
         let report = process.sweep_at(&lists, &world, minute(sweep)).await;
         assert_eq!(report, SweepReport { truncated: true, ..nothing() });
-        let pages = usize::try_from(sweep).unwrap() * (2 * LIST_PAGES_MAX + 40);
+        let pages = usize::try_from(sweep).unwrap() * (2 * LIST_PAGES_MAX + 30);
         assert_eq!(lists.pages.load(Ordering::Relaxed), pages);
     }
     // It has an end again: nothing counts as ended, or as known.

@@ -18,9 +18,10 @@ use super::TIMEOUT;
 pub(super) struct Setting {
     program: &'static str,
     variables: HashMap<&'static str, String>,
-    replies: HashMap<&'static str, Reply>,
+    replies: HashMap<&'static str, Vec<Reply>>,
     event: String,
     timeout: Duration,
+    invocations: usize,
 }
 
 /// The credentials of a process, which nobody may see either.
@@ -45,6 +46,7 @@ impl Setting {
             replies: HashMap::new(),
             event: event.to_owned(),
             timeout: TIMEOUT,
+            invocations: 1,
         }
     }
 
@@ -56,13 +58,24 @@ impl Setting {
         Self { event: event.to_owned(), ..self }
     }
 
+    /// Invokes the function so many times. What it returns is what the last one returned.
+    pub(super) fn invocations(self, invocations: usize) -> Self {
+        Self { invocations, ..self }
+    }
+
     pub(super) fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
     /// Every call of the operation is answered so.
     pub(super) fn reply(mut self, operation: &'static str, reply: Reply) -> Self {
-        self.replies.insert(operation, reply);
+        self.replies.insert(operation, vec![reply]);
+        self
+    }
+
+    /// The calls of the operation are answered so in turn, and all others as the last one.
+    pub(super) fn replies(mut self, operation: &'static str, replies: Vec<Reply>) -> Self {
+        self.replies.insert(operation, replies);
         self
     }
 
@@ -71,11 +84,11 @@ impl Setting {
         self
     }
 
-    /// Starts the function and invokes it once.
+    /// Starts the function and invokes it.
     pub(super) async fn run(self, credentials: &Credentials) -> Heard {
         let server = AwsServer::start().await;
-        for (operation, reply) in &self.replies {
-            server.script(operation, [reply.clone()]);
+        for (operation, replies) in &self.replies {
+            server.script(operation, replies.clone());
         }
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log = directory.path().join("log");
@@ -87,7 +100,10 @@ impl Setting {
             timeout: self.timeout,
         };
         let mut process = FunctionProcess::start(&program).await.expect("the function starts");
-        let outcome = process.invoke("request", self.event.into()).await;
+        let mut outcome = process.invoke("request", self.event.clone().into()).await;
+        for _ in 1..self.invocations {
+            outcome = process.invoke("request", self.event.clone().into()).await;
+        }
         drop(process);
         let log = fs::read(&log).expect("the function's log");
         Heard {
