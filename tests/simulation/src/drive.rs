@@ -398,7 +398,7 @@ async fn one_sweep(
         return;
     }
     let time_left =
-        if is_cut { place.of("cut").between(0, SECOND) } else { settings.sweep_takes_max() };
+        if is_cut { place.of("cut").between(0, SECOND) } else { settings.sweep_takes_max };
     let time_left = Duration::from_millis(time_left);
     let (port, died) = open(aws, kind, place);
     let swept = async {

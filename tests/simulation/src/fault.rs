@@ -173,7 +173,7 @@ impl Fault {
             Self::CommandUnreadable | Self::NodesUnreadable | Self::CallDenied => {
                 &[0, 0, 0, 20, 100]
             }
-            Self::ListFails => &[0, 0, 0, 150, 400],
+            Self::ListFails => &[0, 0, 150, 400],
             Self::ListEndless => &[0, 0, 0, 0, 30],
             Self::CallSlow => &[0, 0, 20, 100],
             Self::FunctionDies | Self::SweepSkipped | Self::SweepCutShort => &[0, 0, 100, 400],

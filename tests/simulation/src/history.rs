@@ -48,10 +48,15 @@ impl History {
                 (90, faults_end.of("soon").between(4, 30)),
                 (10, faults_end.of("late").between(70, 100)),
             ]);
-        let is_tight = chance.of("is tight").hits(20);
+        let is_tight = chance.of("is tight").hits(40);
         let interval = if is_tight { MINUTE } else { interval };
         Settings {
             is_tight,
+            sweep_takes_max: if is_tight {
+                chance.of("sweep takes").between(15, 50) * SECOND
+            } else {
+                5 * MINUTE - 3 * SECOND
+            },
             interval,
             lookback: (interval * chance.of("lookback").pick(&[64, 100, 256])).max(2 * HOUR),
             faults_end,
@@ -82,18 +87,13 @@ impl Settings {
         if self.is_tight { 1 } else { 250 }
     }
 
-    /// How long a sweep may take.
-    pub(crate) fn sweep_takes_max(&self) -> Ms {
-        if self.is_tight { 50 * SECOND } else { 5 * MINUTE - 3 * SECOND }
-    }
-
     /// How many sweeps it takes at most to do everything once: two heartbeats for each command, and
     /// one sweep more to read what has completed.
     pub(crate) fn sweeps_of_a_round(&self) -> u64 {
         if !self.is_tight {
             return 1;
         }
-        let beats = self.sweep_takes_max() / SECOND * u64::from(self.heartbeats_per_second());
+        let beats = self.sweep_takes_max / SECOND * u64::from(self.heartbeats_per_second());
         (2 * self.executions).div_ceil(beats) + 1
     }
 
@@ -124,6 +124,8 @@ pub(crate) struct Settings {
     pub(crate) chance: Chance,
     /// Whether there is more to do than one sweep can.
     pub(crate) is_tight: bool,
+    /// How long a sweep may take.
+    pub(crate) sweep_takes_max: Ms,
     /// From one sweep to the next.
     pub(crate) interval: Ms,
     /// The greatest age at which a sweep looks for a lost event.

@@ -455,7 +455,8 @@ pub(crate) fn check_flow(
             FlowKind::Sweep => 3,
         };
         let steps = 2 * command.nodes.len().min(FULL_OUTPUT_NODES_MAX) as u64;
-        let nodes_reads = if command.is_large() { 2 } else { READS_MAX };
+        // They are read besides while the command is not known, as when its read lags.
+        let nodes_reads = READS_MAX + u64::from(command.is_large());
         let is_right = calls.heartbeats <= heartbeats_max
             && calls.command_reads <= READS_MAX * settles_max + looks_max
             && calls.invocation_reads <= nodes_reads * settles_max
@@ -547,7 +548,7 @@ fn larger_ones(state: &State, index: usize, since: Ms) -> u64 {
 /// From when on promises with a time limit hold: the first sweep without the faults that end does
 /// what the others left undone.
 fn after_faults(state: &State) -> Ms {
-    state.settings.faults_end + state.settings.interval
+    deadline(state, state.settings.faults_end, 1, |lost| lost == Lost::Sweep) - SLACK
 }
 
 /// What is refused for good is asked once an hour by each process, at most.
