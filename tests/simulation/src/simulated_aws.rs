@@ -859,7 +859,7 @@ impl State {
 
     /// Whether heartbeats are rejected though the task waits: whether it still does is not asked
     /// again for an hour.
-    fn are_beats_rejected(&self, index: usize) -> bool {
+    pub(crate) fn are_beats_rejected(&self, index: usize) -> bool {
         let task = self.entries[index].task.as_ref();
         self.settings.beats_need_limit && task.is_some_and(|task| task.heartbeat.is_none())
     }
@@ -884,6 +884,13 @@ impl Tasks for Port {
     async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
         let index = self.aws.state().with_token(token.expose());
         let subject = index.map_or(u64::MAX, |index| index as u64);
+        if let Some(index) = index {
+            let mut state = self.aws.state();
+            if !state.flow(self.flow).executing.contains_key(&index) {
+                // No list of executing commands told it, so the sweep takes it for ended.
+                state.sees_ended(self.flow, index);
+            }
+        }
         let called = self.call(Op::SendTaskHeartbeat, subject, |state, now| {
             state.refuses(Op::SendTaskHeartbeat, index)?;
             let pulse = state.beat(index, now);
