@@ -158,13 +158,6 @@ pub const ALL: &[Mutation] = &[
         replace: "self.memory.cut_short = None; let cut_short = self.memory.cut_short.take();",
     },
     Mutation {
-        name: "believes-a-late-read-of-what-ended",
-        rule: "what has ended is answered in three intervals",
-        file: "sweep/completed.rs",
-        find: "memory.executes_still(id),",
-        replace: "drop(memory.ended.remove(&id)),",
-    },
-    Mutation {
         name: "believes-a-stale-output",
         rule: "the answer tells each node as it is",
         file: "settle.rs",
@@ -240,7 +233,7 @@ pub const ALL: &[Mutation] = &[
         file: "sweep/executing.rs",
         find: "Look::Failed => {
                     report.failed += 1;
-                    memory.sees_executing(id);
+                    memory.sees_executing(command);
                 }",
         replace: "Look::Failed => report.failed += 1,",
     },
@@ -269,8 +262,8 @@ pub const ALL: &[Mutation] = &[
         name: "forgets-what-ended",
         rule: "what has ended is answered in three intervals",
         file: "sweep/memory.rs",
-        find: "self.ended.extend(ended.take(room));",
-        replace: "drop(ended.take(room).collect::<Vec<_>>());",
+        find: "self.ended.extend(ended);",
+        replace: "drop(ended);",
     },
     Mutation {
         name: "gives-large-commands-no-outputs",
@@ -397,8 +390,8 @@ pub const ALL: &[Mutation] = &[
         name: "never-looks-at-what-ended",
         rule: "what has ended is answered in three intervals",
         file: "sweep/completed.rs",
-        find: "memory.ended.iter().map(",
-        replace: "memory.ended.iter().take(0).map(",
+        find: "self.memory.some_ended(ENDED_AT_ONCE)",
+        replace: "self.memory.some_ended(ENDED_AT_ONCE * 0)",
     },
     Mutation {
         name: "never-recovers",
@@ -474,6 +467,13 @@ pub const ALL: &[Mutation] = &[
         file: "verdict.rs",
         find: "targets == nodes.len()",
         replace: "targets >= nodes.len()",
+    },
+    Mutation {
+        name: "takes-not-found-for-settled",
+        rule: "what has ended is answered in three intervals",
+        file: "sweep/suspects.rs",
+        find: "Err(error @ SettleError::NotFound { .. }) => { self.memory.dismiss(id);",
+        replace: "Err(error @ SettleError::NotFound { .. }) => { self.memory.acquit(id);",
     },
     Mutation {
         name: "takes-skipped-for-success",

@@ -133,14 +133,16 @@ pub(crate) fn check_answer(
         what: "no command has this token".to_owned(),
     })?;
     let are_nodes_unreadable = state.are_nodes_unreadable(index);
+    // What was rejected is not asked again, so nobody sees the first look.
+    let is_unseen = state.settings.closed_is_invalid
+        || state.are_beats_rejected(index)
+        || state.entries[index].command.token_kind == TokenKind::Invented;
     let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
     let (kind, number) = (flow.kind, flow.number);
     let calls = flow.of(index);
     calls.answers += 1;
-    let Entry { command, seen_ended, task, .. } = &state.entries[index];
-    // Nobody can answer a closed task at the same time.
-    let is_open = task.as_ref().is_some_and(|task| task.closed.is_none());
-    let is_second_look = !is_open || seen_ended.is_some_and(|seen| seen < number);
+    let Entry { command, seen_ended, .. } = &state.entries[index];
+    let is_second_look = is_unseen || seen_ended.is_some_and(|seen| seen < number);
     holds(kind == FlowKind::Relay || is_second_look, "a sweep settles at its second look", || {
         format!("command {:?}", command.place)
     })?;
@@ -554,8 +556,9 @@ fn after_faults(state: &State) -> Ms {
 /// What is refused for good is asked once an hour by each process, at most.
 fn check_refused(state: &State, index: usize) -> Checked {
     let Entry { command, refusals, .. } = &state.entries[index];
+    // Counted from the beginning of a sweep.
     let asked =
-        refusals.windows(2).filter(|pair| pair[1] - pair[0] + SLACK < REFUSED_AGAIN).count();
+        refusals.windows(2).filter(|pair| pair[1] - pair[0] + MINUTE < REFUSED_AGAIN).count();
     holds(asked == 0, "what is refused for good is remembered", || {
         format!("command {:?}: asked at {refusals:?}", command.place)
     })

@@ -784,9 +784,6 @@ impl RunCommand for Port {
                     return Err(op.api_error("InvalidNextToken", CallErrorKind::Permanent));
                 }
             }
-            if listing.stage == Stage::Executing {
-                state.is_told_by_absence(self.flow, now);
-            }
             Ok(state.page(self.flow, listing, page, now))
         })
         .await
@@ -809,18 +806,6 @@ impl RunCommand for Port {
 }
 
 impl State {
-    /// A list of executing commands also tells what has ended: it leaves that out, and if it lags,
-    /// what executes.
-    fn is_told_by_absence(&mut self, flow: FlowId, now: Ms) {
-        for index in 0..self.entries.len() {
-            let at = self.as_of(Op::ListPage, index, now);
-            let command = &self.entries[index].command;
-            if at < command.requested || command.has_ended(at) {
-                self.sees_ended(flow, index);
-            }
-        }
-    }
-
     /// A function is told that a command has ended.
     fn sees_ended(&mut self, flow: FlowId, index: usize) {
         if self.flow(flow).kind.is_sweep() {
@@ -876,7 +861,7 @@ impl State {
 
     /// Whether heartbeats are rejected though the task waits: whether it still does is not asked
     /// again for an hour.
-    fn are_beats_rejected(&self, index: usize) -> bool {
+    pub(crate) fn are_beats_rejected(&self, index: usize) -> bool {
         let task = self.entries[index].task.as_ref();
         self.settings.beats_need_limit && task.is_some_and(|task| task.heartbeat.is_none())
     }
@@ -901,6 +886,13 @@ impl Tasks for Port {
     async fn heartbeat(&self, token: &TaskToken) -> Result<Pulse, CallError> {
         let index = self.aws.state().with_token(token.expose());
         let subject = index.map_or(u64::MAX, |index| index as u64);
+        if let Some(index) = index {
+            let mut state = self.aws.state();
+            if !state.flow(self.flow).executing.contains_key(&index) {
+                // No list of executing commands told it, so the sweep takes it for ended.
+                state.sees_ended(self.flow, index);
+            }
+        }
         let called = self.call(Op::SendTaskHeartbeat, subject, |state, now| {
             state.refuses(Op::SendTaskHeartbeat, index)?;
             let pulse = state.beat(index, now);
