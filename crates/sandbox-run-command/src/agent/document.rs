@@ -43,18 +43,18 @@ impl Agent {
         })
     }
 
-    async fn run_step(&self, step: &Step, place: &[usize], stop: &Stop) -> StepResult {
-        if stop.is_requested() {
+    async fn run_step(&self, step: &Step, place: &[usize], until: &Stop) -> StepResult {
+        if until.is_requested() {
             return StepResult::cancelled();
         }
         let inputs = &step.inputs;
         let mut result = match &step.action {
-            Action::RunDocument => self.run_nested(inputs, place, stop).await,
+            Action::RunDocument => self.run_nested(inputs, place, until).await,
             Action::RunPowerShellScript => {
-                self.run_script(inputs, place, Shell::PowerShell, stop).await
+                self.run_script(inputs, place, Shell::PowerShell, until).await
             }
             Action::RunShellScript | Action::Other(_) => {
-                self.run_script(inputs, place, Shell::Sh, stop).await
+                self.run_script(inputs, place, Shell::Sh, until).await
             }
         };
         result.output = self.written_at(place, &result.output);

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Agent;
 use super::go;
+use super::output::Output;
 use super::prepare::Prepared;
 use super::step::{StepResult, StepStatus};
 use super::stop::Stop;
@@ -36,7 +37,7 @@ impl Agent {
             ));
         }
         if path == NOOP {
-            return StepResult::new(StepStatus::Success, 0, Default::default());
+            return StepResult::new(StepStatus::Success, 0, Output::default());
         }
         match self.nested_document(kind, path, &inputs["documentParameters"]).await {
             Ok(document) => self.run_inside(&document, place, stop).await,
@@ -73,7 +74,7 @@ impl Agent {
         let (stop, mut results) = (stop.without_cancel(), Vec::new());
         self.run_document(document, place, &stop, &mut results, &|_, _| {}).await;
         self.random.shuffle(&mut results);
-        let mut whole = StepResult::new(StepStatus::Skipped, 0, Default::default());
+        let mut whole = StepResult::new(StepStatus::Skipped, 0, Output::default());
         for result in &results {
             whole.output.append(&result.output);
             if let (StepStatus::Failed, Some(reason)) = (result.status, &result.reason) {

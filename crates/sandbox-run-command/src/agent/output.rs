@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_output_of_24000_bytes_is_cut_to_23980_and_the_mark() {
-        assert_eq!(reported(&[b'x'; 23_999]), "x".repeat(23_999));
+        assert_eq!(reported(&vec![b'x'; 23_999]), "x".repeat(23_999));
         for length in [24_000, 50_000] {
             let expected = format!("{}--output truncated--", "x".repeat(23_980));
             assert_eq!(reported(&vec![b'x'; length]), expected);

@@ -313,7 +313,7 @@ mod tests {
         let trial = Trial::new();
         let finished = trial.run(text, LONG, trial.stop()).await;
         assert_eq!(finished.ending, Ending::Exited(0));
-        assert_eq!(finished.output.stdout, [b'x'; OUTPUT_BYTES_MAX]);
+        assert_eq!(finished.output.stdout, vec![b'x'; OUTPUT_BYTES_MAX]);
         assert_eq!(finished.output.stderr, b"y\n");
     }
 

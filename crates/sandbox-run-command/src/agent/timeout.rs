@@ -26,17 +26,17 @@ mod tests {
 
     use super::*;
 
-    fn seconds(value: Value) -> u64 {
+    fn seconds(value: &Value) -> u64 {
         execution_timeout(&json!({ "timeoutSeconds": value })).as_secs()
     }
 
     #[test]
     fn an_execution_timeout_of_1_to_4_seconds_is_an_hour() {
         for short in ["1", "2", "3", "4"] {
-            assert_eq!(seconds(short.into()), 3_600, "{short}");
+            assert_eq!(seconds(&short.into()), 3_600, "{short}");
         }
-        assert_eq!(seconds("5".into()), 5);
-        assert_eq!(seconds("172800".into()), 172_800);
+        assert_eq!(seconds(&"5".into()), 5);
+        assert_eq!(seconds(&"172800".into()), 172_800);
     }
 
     #[test]
@@ -44,8 +44,8 @@ mod tests {
         let none =
             [json!(null), json!(""), json!("0"), json!("172801"), json!("1h"), json!(["60"])];
         for none in none {
-            assert_eq!(seconds(none.clone()), 3_600, "{none}");
+            assert_eq!(seconds(&none), 3_600, "{none}");
         }
-        assert_eq!(seconds(json!(60)), 60, "a document may say it as a number");
+        assert_eq!(seconds(&json!(60)), 60, "a document may say it as a number");
     }
 }
