@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -21,6 +21,10 @@ use crate::locked::Locked;
 /// Held while a script's file is written and while a process starts. Otherwise a process that is
 /// just starting could hold the file open for writing, and then the file could not be run.
 static FILES_AND_STARTS: Mutex<()> = Mutex::new(());
+
+/// How often, and how long after each other, a killed group is looked at until it is gone.
+const REAPS_MAX: u32 = 200;
+const REAP_PAUSE: Duration = Duration::from_millis(5);
 
 /// What is to be run.
 #[derive(Debug)]
@@ -115,6 +119,7 @@ async fn supervise(mut child: Child, execution_timeout: Duration, mut stop: Stop
     if matches!(ending, Ending::TimedOut | Ending::Stopped) {
         // After SIGKILL there is nothing to learn from its status.
         let _ = child.wait().await;
+        group.reap().await;
     }
     group.release();
     Finished { ending, output }
@@ -155,6 +160,20 @@ impl ProcessGroup {
         match self.id.map(|id| kill_process_group(id, Signal::KILL)) {
             Some(Err(errno)) => Ending::NotKilled(go::error(&errno.into())),
             Some(Ok(())) | None => ending,
+        }
+    }
+
+    /// Waits for those of the killed group whom this process has adopted as orphans, so that nothing
+    /// is left of them. Its leader was waited for.
+    async fn reap(&self) {
+        let Some(id) = self.id else { return };
+        for _ in 0..REAPS_MAX {
+            match waitpgid(id, WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => sleep(REAP_PAUSE).await,
+                // Nobody is left, or somebody else has adopted them.
+                Err(_) => break,
+            }
         }
     }
 

@@ -56,7 +56,7 @@ fn automation_task(node: &str, script: &[&str], directory: &str) -> Value {
 
 fn nested_task(node: &str, script: &[&str], directory: &str) -> Value {
     let mut task = task("SfnRunDocument", &[node], &[]);
-    let nested = json!({ "commands": script, "workingDirectory": [directory] }).to_string();
+    let nested = json!({ "commands": script, "workingDirectory": directory }).to_string();
     let parameters = &mut task["Parameters"]["Parameters"];
     parameters["documentName"] = json!(["AWS-RunShellScript"]);
     parameters["documentParameters"] = json!([nested]);
