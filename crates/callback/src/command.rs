@@ -92,7 +92,7 @@ impl OutputBytes {
     pub const DEFAULT: usize = 196_608;
 
     /// The value that a parameter holds. The default if it holds no number of bytes within bounds.
-    fn from_parameter(word: Option<&str>) -> Self {
+    pub fn from_parameter(word: Option<&str>) -> Self {
         let bytes = word.and_then(|word| word.parse().ok());
         Self(bytes.filter(|bytes| (Self::MIN..=Self::MAX).contains(bytes)).unwrap_or(Self::DEFAULT))
     }
