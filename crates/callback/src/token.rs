@@ -142,7 +142,7 @@ mod tests {
             (format!("cut: {}", &token[..16]), "cut: [task token]"),
             (format!("cut: {}", &token[..15]), &*format!("cut: {}", &token[..15])),
             (format!("...{} end", &token[9..30]), "...[task token] end"),
-            (format!("{:?}", token), "\"[task token]\""),
+            (format!("{token:?}"), "\"[task token]\""),
             (format!("{}%2B{}", &token[..16], &token[17..]), "[task token]"),
             ("a text\\\\ of its own".to_owned(), "a text\\\\ of its own"),
         ] {

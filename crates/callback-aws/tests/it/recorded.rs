@@ -43,7 +43,7 @@ fn invocation(node: &str, status: &str, details: &str, steps: Vec<Value>) -> Val
         "CommandId": COMMAND_ID, "InstanceId": node, "InstanceName": "", "Comment": "",
         "DocumentName": "SfnRunShellScript", "DocumentVersion": "",
         "RequestedDateTime": 1_795_341_600.5, "Status": status, "StatusDetails": details,
-        "StandardOutputUrl": "", "StandardErrorUrl": "", "CommandPlugins": steps
+        "StandardOutputUrl": "", "StandardErrorUrl": "", "CommandPlugins": Value::Array(steps)
     })
 }
 

@@ -456,7 +456,7 @@ fn the_smallest_report_is_as_small_as_documented() {
     assert!(report(&command, &nodes, 2_000).len() <= 2_000);
     assert!(report(&command, &nodes, 0).len() < 2_000);
     assert!(report_without_nodes(&command).len() < 2_000);
-    assert!(2_000 < OutputBytes::MIN);
+    const { assert!(2_000 < OutputBytes::MIN) };
     let read: Read = serde_json::from_str(&report(&command, &nodes, 0)).unwrap();
     assert_eq!(json_bytes(&read.comment), 252, "a whole character at most");
     assert_eq!(read.cloud_watch_log_group_name.len(), 512);
