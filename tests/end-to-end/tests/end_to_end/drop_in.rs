@@ -355,6 +355,7 @@ const SCRIPT_PARAMETERS: Parameters = &[
     ("taskToken", "String", None),
     ("onFailure", "String", Some("Fail")),
     ("onAbandon", "String", Some("Cancel")),
+    ("outputBytes", "String", Some("196608")),
 ];
 
 #[rstest]
@@ -366,6 +367,7 @@ const SCRIPT_PARAMETERS: Parameters = &[
     ("taskToken", "String", None),
     ("onFailure", "String", Some("Fail")),
     ("onAbandon", "String", Some("Cancel")),
+    ("outputBytes", "String", Some("196608")),
 ])]
 #[case("SfnRunCommandByInstanceIds", "Automation", "0.3", &[
     ("Commands", "StringList", None),
