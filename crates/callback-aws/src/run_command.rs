@@ -6,7 +6,7 @@ use aws_sdk_ssm::operation::list_command_invocations::builders::ListCommandInvoc
 use aws_sdk_ssm::primitives::DateTime;
 use aws_sdk_ssm::types::{self, CommandFilter, CommandFilterKey};
 use callback::command::{Callback, Plugin};
-use callback::output::Output;
+use callback::output::{Output, Trace, skip_reason};
 use callback::ports::{
     CallError, CallErrorKind, CommandListing, CommandPage, NODES_MAX, Outputs, PageToken, Stage,
 };
@@ -218,6 +218,12 @@ fn command(command: types::Command) -> Result<Command, CallError> {
         delivery_timed_out_count: count(command.delivery_timed_out_count),
         callback: Callback::from_parameters(&command.parameters.unwrap_or_default()),
         document_name: command.document_name.unwrap_or_default(),
+        comment: command.comment.unwrap_or_default(),
+        log_group_name: command
+            .cloud_watch_output_config
+            .filter(|config| config.cloud_watch_output_enabled)
+            .and_then(|config| config.cloud_watch_log_group_name)
+            .unwrap_or_default(),
     })
 }
 
@@ -225,7 +231,8 @@ fn invocation(
     invocation: types::CommandInvocation,
     outputs: Outputs,
 ) -> Result<Invocation, CallError> {
-    let plugins = invocation.command_plugins.unwrap_or_default().into_iter();
+    let listed = invocation.command_plugins.unwrap_or_default();
+    let trace = trace(invocation.trace_output, &listed);
     let instance_id = invocation.instance_id.as_deref().unwrap_or_default();
     Ok(Invocation {
         instance_id: InstanceId::parse(instance_id)
@@ -234,20 +241,44 @@ fn invocation(
             invocation.status.as_ref().map_or("", types::CommandInvocationStatus::as_str),
         ),
         status_details: details(invocation.status_details.as_deref(), invocation.status.as_ref()),
-        plugins: plugins.map(|one| plugin(one, outputs)).collect(),
+        plugins: listed.into_iter().map(|one| plugin(one, outputs)).collect(),
+        trace: outputs.keep_trace(Trace::new(trace)),
         standard_output_url: invocation.standard_output_url.unwrap_or_default(),
         standard_error_url: invocation.standard_error_url.unwrap_or_default(),
     })
 }
 
+/// Why no step ran on a node: the `TraceOutput` if none began, or else the reasons for skipping all
+/// of them. Empty if a step ran.
+fn trace(trace_output: Option<String>, listed: &[types::CommandPlugin]) -> String {
+    let has_begun = listed.iter().any(|plugin| plugin.response_start_date_time.is_some());
+    let trace_output = trace_output.filter(|text| !has_begun && !text.is_empty());
+    trace_output.unwrap_or_else(|| {
+        let reasons: Option<Vec<_>> = listed.iter().map(skip_reason_of).collect();
+        let told = reasons.into_iter().flatten().filter(|reason| !reason.is_empty());
+        told.collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn skip_reason_of(plugin: &types::CommandPlugin) -> Option<&str> {
+    skip_reason(plugin.output.as_deref().unwrap_or_default(), &step_details(plugin))
+}
+
+fn step_details(plugin: &types::CommandPlugin) -> StatusDetails {
+    details(plugin.status_details.as_deref(), plugin.status.as_ref())
+}
+
 fn plugin(plugin: types::CommandPlugin, outputs: Outputs) -> Plugin {
-    let output = Output::from_listing(plugin.output.as_deref().unwrap_or_default());
+    let status_details = step_details(&plugin);
+    let is_skipped = skip_reason_of(&plugin).is_some();
+    let printed = plugin.output.as_deref().filter(|_| !is_skipped).unwrap_or_default();
     Plugin {
-        status_details: details(plugin.status_details.as_deref(), plugin.status.as_ref()),
+        output: outputs.keep(Output::from_listing(printed, &status_details)),
+        status_details,
         response_code: Some(plugin.response_code),
         started_at: plugin.response_start_date_time.and_then(timestamp),
         ended_at: plugin.response_finish_date_time.and_then(timestamp),
-        output: outputs.keep(output),
+        is_skipped,
         name: plugin.name.unwrap_or_default(),
     }
 }

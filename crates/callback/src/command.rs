@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::id::{CommandId, InstanceId};
-use crate::output::Output;
+use crate::output::{Output, Trace};
+use crate::report::OUTPUT_BYTES_MAX;
 use crate::status::{Status, StatusDetails};
 use crate::token::{InvalidToken, TaskToken};
 
@@ -18,6 +19,11 @@ pub struct Command {
     pub id: CommandId,
     /// The document that the command runs, as named in `SendCommand`.
     pub document_name: String,
+    /// The comment of `SendCommand`: up to 100 characters. Empty if there is none.
+    pub comment: String,
+    /// The CloudWatch Logs group to which the command writes its output (SSM API,
+    /// `CloudWatchOutputConfig`). Empty if there is none, or if Run Command does not name it.
+    pub log_group_name: String,
     /// The overall status.
     pub status: Status,
     /// The detailed status, which decides the outcome.
@@ -45,6 +51,8 @@ pub struct Callback {
     pub on_failure: OnFailure,
     /// `onAbandon`: what to do with the command when its task is closed.
     pub on_abandon: OnAbandon,
+    /// `outputBytes`: the maximum length of the answer.
+    pub output_bytes: OutputBytes,
 }
 
 /// How to answer when the command failed: document parameter `onFailure`.
@@ -68,9 +76,36 @@ pub enum OnAbandon {
     Continue,
 }
 
+/// The maximum length of an answer, in bytes: document parameter `outputBytes`.
+///
+/// The output of a state may have as many bytes as the output of a task. A state that keeps its
+/// input beside the output, and a Map or Parallel that collects outputs, needs room for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputBytes(usize);
+
+impl OutputBytes {
+    /// The smallest value, in bytes. Enough for a report without nodes.
+    pub const MIN: usize = 2_048;
+    /// The greatest value, in bytes: the limit of Step Functions.
+    pub const MAX: usize = OUTPUT_BYTES_MAX;
+    /// The value where none is given, in bytes: three quarters of the limit.
+    pub const DEFAULT: usize = 196_608;
+
+    /// The value that a parameter holds. The default if it holds no number of bytes within bounds.
+    pub fn from_parameter(word: Option<&str>) -> Self {
+        let bytes = word.and_then(|word| word.parse().ok());
+        Self(bytes.filter(|bytes| (Self::MIN..=Self::MAX).contains(bytes)).unwrap_or(Self::DEFAULT))
+    }
+
+    /// The number of bytes.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
 impl Callback {
-    /// Reads the parameters `taskToken`, `onFailure`, and `onAbandon` of a command. In Run Command,
-    /// every parameter value is a list of strings.
+    /// Reads the parameters `taskToken`, `onFailure`, `onAbandon`, and `outputBytes` of a command. In
+    /// Run Command, every parameter value is a list of strings.
     pub fn from_parameters(parameters: &HashMap<String, Vec<String>>) -> Self {
         let word =
             |name| parameters.get(name).and_then(|values| values.first()).map(|word| word.trim());
@@ -85,6 +120,7 @@ impl Callback {
                 Some(word) if word.eq_ignore_ascii_case("Cancel") => OnAbandon::Cancel,
                 Some(_) => OnAbandon::Continue,
             },
+            output_bytes: OutputBytes::from_parameter(word("outputBytes")),
         }
     }
 }
@@ -100,16 +136,14 @@ pub struct Invocation {
     pub status_details: StatusDetails,
     /// The document's steps on this node, in order.
     pub plugins: Vec<Plugin>,
+    /// Why no step ran on this node. Empty if one did.
+    pub trace: Trace,
     /// The location of the whole standard output, if the command writes to a bucket or log group;
     /// otherwise empty.
     pub standard_output_url: String,
     /// The location of the whole standard error, as above.
     pub standard_error_url: String,
 }
-
-/// The start of the output of a step that the agent skipped, because of its platform or an unmet
-/// precondition. The agent reports such a step as a success (SSM Agent, plugin runner).
-const STEP_SKIPPED: &str = "Step execution skipped due to";
 
 impl Invocation {
     /// Whether the document ran on this node and succeeded. `false` if every step was skipped,
@@ -120,9 +154,12 @@ impl Invocation {
 
     /// Whether the agent skipped every step of the document.
     pub fn was_skipped(&self) -> bool {
-        let is_skipped =
-            |plugin: &Plugin| plugin.output.stdout.trim_start().starts_with(STEP_SKIPPED);
-        !self.plugins.is_empty() && self.plugins.iter().all(is_skipped)
+        !self.plugins.is_empty() && self.plugins.iter().all(|plugin| plugin.is_skipped)
+    }
+
+    /// Whether any of its texts is truncated.
+    pub fn is_truncated(&self) -> bool {
+        self.trace.truncated || self.plugins.iter().any(|plugin| plugin.output.truncated)
     }
 }
 
@@ -141,6 +178,8 @@ pub struct Plugin {
     pub ended_at: Option<Timestamp>,
     /// What the step printed.
     pub output: Output,
+    /// Whether the agent skipped the step. It then printed nothing.
+    pub is_skipped: bool,
 }
 
 #[cfg(test)]
@@ -162,6 +201,20 @@ mod tests {
             callback(&[("taskToken", "t"), ("onFailure", "report"), ("onAbandon", "Continue")]);
         assert_eq!(all.task_token.unwrap().unwrap().expose(), "t");
         assert_eq!((all.on_failure, all.on_abandon), (OnFailure::Report, OnAbandon::Continue));
+    }
+
+    #[test]
+    fn output_bytes_are_a_number_within_bounds_or_the_default() {
+        let bytes = |value| callback(&[("outputBytes", value)]).output_bytes.get();
+        for (value, expected) in
+            [("2048", 2_048), (" 65536 ", 65_536), ("196608", 196_608), ("262144", 262_144)]
+        {
+            assert_eq!(bytes(value), expected);
+        }
+        for bad in ["", "2047", "262145", "-2048", "64 KiB", "2048.5", "99999999999999999999"] {
+            assert_eq!(bytes(bad), OutputBytes::DEFAULT, "{bad}");
+        }
+        assert_eq!(callback(&[]).output_bytes.get(), OutputBytes::DEFAULT);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::command::{Command, Invocation};
 use crate::id::{CommandId, InstanceId};
-use crate::output::Output;
+use crate::output::{Output, Trace};
 use crate::token::TaskToken;
 
 /// Maximum number of targeted nodes of a command whose nodes are read. A listing returns 50 nodes
@@ -47,8 +47,9 @@ pub trait RunCommand: Sync {
         instance_id: &InstanceId,
     ) -> impl Future<Output = Result<Option<Invocation>, CallError>> + Send;
 
-    /// Reads the output of one step on one node, up to 24,000 characters of standard output and
-    /// 8,000 of standard error (SSM API, `GetCommandInvocation`).
+    /// Reads the output of one step on one node (SSM API, `GetCommandInvocation`): of standard output
+    /// and of standard error, what the agent keeps of up to 24,000 bytes. The service can truncate
+    /// standard error to 8,000.
     fn output(
         &self,
         id: &CommandId,
@@ -92,6 +93,14 @@ impl Outputs {
 
     /// What is kept of one output.
     pub fn keep(self, listed: Output) -> Output {
+        match self {
+            Self::Listed => listed,
+            Self::Beginnings => listed.into_beginning(),
+        }
+    }
+
+    /// What is kept of one trace.
+    pub fn keep_trace(self, listed: Trace) -> Trace {
         match self {
             Self::Listed => listed,
             Self::Beginnings => listed.into_beginning(),

@@ -4,19 +4,26 @@
 //! Failed nodes come first; within each group, entries are sorted by instance ID. If the report is
 //! too long, it is shortened in this order, until it fits:
 //!
-//! 1. Outputs of successful nodes are truncated, the longest first and evenly.
-//! 2. Outputs of failed nodes are truncated likewise, to [`FAILED_TEXT_BYTES_KEPT`] each.
+//! 1. Texts of successful nodes are truncated, the longest first and evenly.
+//! 2. Texts of failed nodes are truncated likewise, to [`FAILED_TEXT_BYTES_KEPT`] each.
 //! 3. Entries of successful nodes are omitted and counted in `InvocationsOmitted`.
-//! 4. Outputs of failed nodes are truncated further.
+//! 4. Texts of failed nodes are truncated further.
 //! 5. Entries of failed nodes are omitted and counted.
+//!
+//! The texts of a node are its standard output, its standard error, and the agent's trace. The trace
+//! and the words of the command can quote the command's own task token. It is replaced in them.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
 use crate::command::{Command, Invocation, Plugin};
+use crate::output::Trace;
 use crate::status::StatusDetails;
+use crate::token::Redaction;
 
 /// Maximum length of a task's output, in bytes of UTF-8 (Step Functions service quotas).
 pub const OUTPUT_BYTES_MAX: usize = 262_144;
@@ -26,13 +33,17 @@ pub const CAUSE_BYTES_MAX: usize = 32_768;
 /// Maximum length of a failed task's error name, in bytes. The quota is 256 characters (Step
 /// Functions API, `SendTaskFailure`).
 pub const ERROR_BYTES_MAX: usize = 256;
-/// How much of a failed node's standard output and standard error is kept before entries of
-/// successful nodes are omitted, in bytes of JSON each.
+/// How much of each text of a failed node is kept before entries of successful nodes are omitted, in
+/// bytes of JSON.
 pub const FAILED_TEXT_BYTES_KEPT: usize = 1_024;
-/// Maximum length of the command's document name, status, and status details, in bytes of JSON
-/// each. Valid values are shorter (SSM API: `DocumentARN` up to 200 characters, `StatusDetails` up
-/// to 100). The bound ensures that some report always fits.
+/// Maximum length of the command's document name, status, status details, and comment, in bytes of
+/// JSON each. Valid values are shorter (SSM API: `DocumentARN` up to 200 characters, `StatusDetails`
+/// and `Comment` up to 100), except for a comment of many bytes per character. The bound ensures
+/// that some report always fits.
 const WORD_BYTES_MAX: usize = 256;
+/// Maximum length of the name of a CloudWatch Logs group, in bytes of JSON. Valid names are not
+/// longer (SSM API, `CloudWatchLogGroupName`).
+const LOG_GROUP_NAME_BYTES_MAX: usize = 512;
 
 /// The error name that a state machine can catch: `RunCommand.` and the reason as one word, at most
 /// 256 bytes.
@@ -44,7 +55,7 @@ pub fn error_name(reason: &StatusDetails) -> String {
 
 /// The report on a command: JSON of at most `bytes_max` bytes of UTF-8.
 ///
-/// The smallest report has no invocations and less than 1,500 bytes. It can exceed a lower
+/// The smallest report has no invocations and less than 2,000 bytes. It can exceed a lower
 /// `bytes_max`.
 pub fn report(command: &Command, invocations: &[Invocation], bytes_max: usize) -> String {
     let mut report = Report::new(command, invocations);
@@ -87,7 +98,7 @@ impl Unread {
 }
 
 /// The report on a command whose nodes are not told: its own words and counts. All of its nodes are
-/// counted as omitted. It has less than 1,500 bytes.
+/// counted as omitted. It has less than 2,000 bytes.
 pub fn report_without_nodes(command: &Command) -> String {
     let mut report = Report::new(command, &[]);
     report.invocations_omitted = usize::try_from(command.target_count).unwrap_or(usize::MAX);
@@ -99,6 +110,10 @@ pub fn report_without_nodes(command: &Command) -> String {
 struct Report<'a> {
     command_id: &'a str,
     document_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    comment: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    cloud_watch_log_group_name: Cow<'a, str>,
     status: &'a str,
     status_details: &'a str,
     requested_date_time: String,
@@ -124,9 +139,12 @@ struct Entry<'a> {
     output_truncated: bool,
     standard_output_url: &'a str,
     standard_error_url: &'a str,
+    /// `None` if the agent gave no reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_output: Option<String>,
     #[serde(skip)]
     group: Group,
-    /// Bytes of JSON without the two outputs.
+    /// Bytes of JSON without the texts.
     #[serde(skip)]
     frame_bytes: usize,
 }
@@ -140,13 +158,21 @@ enum Group {
 
 impl<'a> Report<'a> {
     fn new(command: &'a Command, invocations: &'a [Invocation]) -> Self {
-        let mut entries: Vec<_> = invocations.iter().map(Entry::new).collect();
+        let redactor = Redactor::new(command);
+        let mut entries: Vec<_> =
+            invocations.iter().map(|invocation| Entry::new(invocation, &redactor)).collect();
         entries.sort_by_key(|entry| (entry.group, entry.instance_id));
         Self {
             command_id: command.id.as_str(),
-            document_name: word(&command.document_name),
-            status: word(command.status.as_str()),
-            status_details: word(command.status_details.as_str()),
+            document_name: within(&command.document_name, WORD_BYTES_MAX),
+            comment: within_redacted(&redactor, &command.comment, WORD_BYTES_MAX),
+            cloud_watch_log_group_name: within_redacted(
+                &redactor,
+                &command.log_group_name,
+                LOG_GROUP_NAME_BYTES_MAX,
+            ),
+            status: within(command.status.as_str(), WORD_BYTES_MAX),
+            status_details: within(command.status_details.as_str(), WORD_BYTES_MAX),
             requested_date_time: date_time(Some(command.requested_at)),
             target_count: command.target_count,
             completed_count: command.completed_count,
@@ -202,8 +228,7 @@ impl<'a> Report<'a> {
         }
         let mut lengths = Vec::new();
         for entry in self.invocations.iter().filter(|entry| entry.group == group) {
-            lengths.push(json_bytes(&entry.standard_output_content));
-            lengths.push(json_bytes(&entry.standard_error_content));
+            lengths.extend(entry.texts().map(json_bytes));
         }
         let cap = even_cap(&mut lengths, excess).max(bytes_kept);
         for entry in self.invocations.iter_mut().filter(|entry| entry.group == group) {
@@ -224,7 +249,8 @@ impl<'a> Report<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn new(invocation: &'a Invocation) -> Self {
+    fn new(invocation: &'a Invocation, redactor: &Redactor<'_>) -> Self {
+        let Trace { text: trace, .. } = &invocation.trace;
         let mut entry = Self {
             instance_id: invocation.instance_id.as_str(),
             status: invocation.status.as_str(),
@@ -238,9 +264,10 @@ impl<'a> Entry<'a> {
             ),
             standard_output_content: String::new(),
             standard_error_content: String::new(),
-            output_truncated: invocation.plugins.iter().any(|plugin| plugin.output.truncated),
+            output_truncated: invocation.is_truncated(),
             standard_output_url: &invocation.standard_output_url,
             standard_error_url: &invocation.standard_error_url,
+            trace_output: (!trace.is_empty()).then(String::new),
             group: if invocation.has_succeeded() { Group::Succeeded } else { Group::Failed },
             frame_bytes: 0,
         };
@@ -252,18 +279,27 @@ impl<'a> Entry<'a> {
             joined(invocation.plugins.iter().map(|p| p.output.stdout.as_str()));
         entry.standard_error_content =
             joined(invocation.plugins.iter().map(|p| p.output.stderr.as_str()));
+        if let Some(trace_output) = &mut entry.trace_output {
+            *trace_output = redactor.redact(trace).into_owned();
+        }
         entry
     }
 
-    fn bytes(&self) -> usize {
-        self.frame_bytes
-            + json_bytes(&self.standard_output_content)
-            + json_bytes(&self.standard_error_content)
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [&self.standard_output_content, &self.standard_error_content]
+            .into_iter()
+            .chain(&self.trace_output)
+            .map(String::as_str)
     }
 
-    /// Truncates both outputs to at most `cap` bytes of JSON each.
+    fn bytes(&self) -> usize {
+        self.frame_bytes + self.texts().map(json_bytes).sum::<usize>()
+    }
+
+    /// Truncates each text to at most `cap` bytes of JSON.
     fn cut_texts(&mut self, cap: usize) {
-        for text in [&mut self.standard_output_content, &mut self.standard_error_content] {
+        let texts = [&mut self.standard_output_content, &mut self.standard_error_content];
+        for text in texts.into_iter().chain(&mut self.trace_output) {
             let kept = prefix_within(text, cap);
             if kept < text.len() {
                 text.truncate(kept);
@@ -275,20 +311,52 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The start of a word about the command itself, within the bound.
-fn word(text: &str) -> &str {
-    &text[..prefix_within(text, WORD_BYTES_MAX)]
+/// Replaces the command's own task token in texts of others. It is prepared when the first text
+/// needs it: most reports have none.
+struct Redactor<'a> {
+    command: &'a Command,
+    redaction: OnceCell<Option<Redaction>>,
 }
 
-/// The exit code of the first step that did not succeed, or else of the last step; −1 if it has not
-/// started, as in `GetCommandInvocation`.
+impl<'a> Redactor<'a> {
+    fn new(command: &'a Command) -> Self {
+        Self { command, redaction: OnceCell::new() }
+    }
+
+    fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if text.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let redaction = self.redaction.get_or_init(|| match &self.command.callback.task_token {
+            Some(Ok(token)) => Some(token.redaction()),
+            _ => None,
+        });
+        redaction.as_ref().map_or(Cow::Borrowed(text), |redaction| redaction.redact(text))
+    }
+}
+
+/// The start of a word about the command itself, of at most `bytes_max` bytes of JSON.
+fn within(text: &str, bytes_max: usize) -> &str {
+    &text[..prefix_within(text, bytes_max)]
+}
+
+fn within_redacted<'a>(redactor: &Redactor<'_>, text: &'a str, bytes_max: usize) -> Cow<'a, str> {
+    match redactor.redact(text) {
+        Cow::Borrowed(text) => Cow::Borrowed(within(text, bytes_max)),
+        Cow::Owned(text) => Cow::Owned(within(&text, bytes_max).to_owned()),
+    }
+}
+
+/// The exit code of the first step that failed, or else of the last one that ran; −1 if it has not
+/// started, as in `GetCommandInvocation`. If every step was skipped, that of the last one.
 fn response_code(plugins: &[Plugin]) -> i32 {
-    plugins
-        .iter()
+    let mut ran = plugins.iter().filter(|plugin| !plugin.is_skipped);
+    let decisive = ran
+        .clone()
         .find(|plugin| plugin.status_details != StatusDetails::Success)
-        .or(plugins.last())
-        .and_then(|plugin| plugin.response_code)
-        .unwrap_or(-1)
+        .or_else(|| ran.next_back())
+        .or(plugins.last());
+    decisive.and_then(|plugin| plugin.response_code).unwrap_or(-1)
 }
 
 /// The outputs of several steps, concatenated. Each starts on a new line.

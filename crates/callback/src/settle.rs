@@ -19,8 +19,7 @@ use crate::ports::{
     RunCommand, Tasks,
 };
 use crate::report::{
-    CAUSE_BYTES_MAX, OUTPUT_BYTES_MAX, Unread, error_name, report, report_without_nodes,
-    report_without_outputs,
+    CAUSE_BYTES_MAX, Unread, error_name, report, report_without_nodes, report_without_outputs,
 };
 use crate::status::{StatusDetails, has_ended};
 use crate::token::TaskToken;
@@ -188,8 +187,8 @@ impl SettleError {
 
 /// Reads the command, decides, and answers its task.
 ///
-/// Makes two reads concurrently, one more per step with long output (on up to ten nodes), and one
-/// answer. If the reads contradict the hint, it reads up to five times within 3 s.
+/// Makes two reads concurrently, one more per step whose output the listing truncates or cannot
+/// split for certain (on up to ten nodes), and one answer. If the reads contradict the hint, it reads up to five times within 3 s.
 ///
 /// A command with more than [`LISTED_OUTPUTS_NODES_MAX`] nodes is large: it takes minutes to read.
 /// So its nodes are read once, 3 s after the command reads as ended. Of their outputs only the
@@ -319,13 +318,14 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
         attempt: Attempt,
     ) -> Result<Step, SettleError> {
         let command_id = self.id.clone();
-        let Some(mut command) = command else {
+        let Some(command) = command else {
             return Ok(Step::ReadAgain(SettleError::NotFound { command_id }));
         };
-        let token = match command.callback.task_token.take() {
+        // The command keeps its token: the report replaces it in texts of others.
+        let token = match &command.callback.task_token {
             None => return Ok(Step::Done(Outcome::NoToken)),
             Some(Err(_)) => return Ok(Step::Done(Outcome::TokenRejected)),
-            Some(Ok(token)) => token,
+            Some(Ok(token)) => token.clone(),
         };
         if ended(&command) && command.target_count > NODES_MAX {
             let unread = Unread::TooManyNodes;
@@ -367,7 +367,8 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
         })
     }
 
-    /// If there are few nodes, reads in full the outputs that the listing truncated or mixed up.
+    /// If there are few nodes, reads in full the outputs that the listing truncated or perhaps split
+    /// in the wrong place.
     async fn complete_outputs(&self, invocations: &mut [Invocation]) -> Result<(), SettleError> {
         if invocations.len() > FULL_OUTPUT_NODES_MAX {
             return Ok(());
@@ -415,7 +416,7 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
             invocations.iter_mut().filter(|invocation| !invocation.has_succeeded()).collect();
         failed.sort_unstable_by(|one, other| one.instance_id.cmp(&other.instance_id));
         failed.truncate(FAILED_OUTPUT_NODES_MAX);
-        failed.retain(|invocation| invocation.plugins.iter().any(|step| step.output.truncated));
+        failed.retain(|invocation| invocation.is_truncated());
         stream::iter(failed.into_iter().map(Ok))
             .try_for_each_concurrent(OUTPUT_READS_AT_ONCE, |invocation| async move {
                 let instance_id = &invocation.instance_id;
@@ -445,18 +446,19 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
         failure: Option<&StatusDetails>,
     ) -> Result<Outcome, SettleError> {
         let failed = |source| SettleError::Answer { command_id: command.id.clone(), source };
+        let bytes_max = command.callback.output_bytes.get();
         let (receipt, accepted) = match failure {
             Some(reason) if command.callback.on_failure == OnFailure::Fail => {
                 let error = error_name(reason);
-                let cause = report(command, invocations, CAUSE_BYTES_MAX);
+                let cause = report(command, invocations, bytes_max.min(CAUSE_BYTES_MAX));
                 let receipt = self.tasks.fail(token, &error, &cause).await.map_err(failed)?;
                 (receipt, Outcome::Failed { error })
             }
             _ => {
-                let output = report(command, invocations, OUTPUT_BYTES_MAX);
+                let output = report(command, invocations, bytes_max);
                 let mut receipt = self.tasks.succeed(token, &output).await.map_err(failed)?;
                 if receipt == AnswerReceipt::OutputRejected {
-                    let output = report_without_outputs(command, invocations, OUTPUT_BYTES_MAX);
+                    let output = report_without_outputs(command, invocations, bytes_max);
                     receipt = self.tasks.succeed(token, &output).await.map_err(failed)?;
                 }
                 (receipt, Outcome::Succeeded)
@@ -510,10 +512,13 @@ pub(crate) fn is_large(command: &Command) -> bool {
     command.target_count > LISTED_OUTPUTS_NODES_MAX
 }
 
-/// Replaces beginnings of outputs by what was read later, unless that read is older.
+/// Replaces beginnings of texts by what was read later, unless that read is older.
 fn take_outputs(invocation: &mut Invocation, read: Option<Invocation>) {
-    let read = read.map(|read| read.plugins).unwrap_or_default();
-    for (step, read) in invocation.plugins.iter_mut().zip(read) {
+    let Some(read) = read else { return };
+    if read.trace.text.len() >= invocation.trace.text.len() {
+        invocation.trace = read.trace;
+    }
+    for (step, read) in invocation.plugins.iter_mut().zip(read.plugins) {
         if step.name == read.name && is_at_least_as_long(&read.output, &step.output) {
             step.output = read.output;
         }

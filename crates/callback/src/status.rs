@@ -109,6 +109,8 @@ words! {
         RateExceeded = "LimitExceeded",
         /// No node matched the targets. `Status` says Success.
         NoInstancesInTag,
+        /// The agent did not run the step. Steps only.
+        Skipped,
     }
 }
 

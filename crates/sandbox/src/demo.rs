@@ -1,4 +1,4 @@
-//! `sandbox demo`: six scripts through state machines, with their results at a glance: four that end
+//! `sandbox demo`: eight scripts through state machines, with their results at a glance: six that end
 //! by themselves, one whose event is lost, and one whose execution is stopped.
 
 mod case;
@@ -24,6 +24,8 @@ const EXECUTION_MAX: Duration = Duration::from_secs(25);
 const POLL_PAUSE: Duration = Duration::from_millis(100);
 /// How often the demo sweeps. On AWS it is a minute.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// A script whose first line fails.
+const BACKUP: [&str; 2] = ["cp data.tar /no-such-directory/", "echo 'the backup is done'"];
 /// Where the script of the stopped execution leaves its process id.
 const PID_FILE: &str = "stopped-execution.pid";
 
@@ -83,7 +85,7 @@ fn judge(case: &Case, ended: &Ended) -> bool {
     problems.is_empty()
 }
 
-fn cases(nodes: &[String]) -> [Case; 4] {
+fn cases(nodes: &[String]) -> [Case; 6] {
     let first = nodes.first();
     let (tag, value) = NODE_TAG;
     [
@@ -92,7 +94,7 @@ fn cases(nodes: &[String]) -> [Case; 4] {
             state_machine: "run-command-by-instance-ids",
             input: json!({
                 "InstanceIds": [first],
-                "Commands": ["echo \"hello from $AWS_SSM_INSTANCE_ID\""],
+                "Commands": ["set -eu", "echo \"hello from $AWS_SSM_INSTANCE_ID\""],
             }),
             expected: Expected::Success { nodes: 1, stdout: "hello from i-" },
         },
@@ -101,7 +103,7 @@ fn cases(nodes: &[String]) -> [Case; 4] {
             state_machine: "run-command-by-targets",
             input: json!({
                 "Targets": [{ "Key": format!("tag:{tag}"), "Values": [value] }],
-                "Commands": ["echo \"hello from $AWS_SSM_INSTANCE_ID\""],
+                "Commands": ["set -eu", "echo \"hello from $AWS_SSM_INSTANCE_ID\""],
             }),
             expected: Expected::Success { nodes: usize::from(NODES), stdout: "hello from i-" },
         },
@@ -110,7 +112,7 @@ fn cases(nodes: &[String]) -> [Case; 4] {
             state_machine: "run-command-by-instance-ids",
             input: json!({
                 "InstanceIds": [first],
-                "Commands": ["echo 'so far so good'", "echo 'disk is full' >&2", "exit 3"],
+                "Commands": ["set -eu", "echo 'so far so good'", "echo 'disk is full' >&2", "exit 3"],
             }),
             expected: Expected::Failure { error: "RunCommand.Failed", response_code: 3 },
         },
@@ -119,7 +121,7 @@ fn cases(nodes: &[String]) -> [Case; 4] {
             state_machine: "run-command-by-instance-ids",
             input: json!({
                 "InstanceIds": [first],
-                "Commands": ["echo started", "sleep 60"],
+                "Commands": ["set -eu", "echo started", "sleep 60"],
                 "ExecutionTimeout": "5",
             }),
             expected: Expected::Failure {
@@ -127,14 +129,29 @@ fn cases(nodes: &[String]) -> [Case; 4] {
                 response_code: 137,
             },
         },
+        Case {
+            title: "5  a script whose first line fails: the exit code is that of the last line",
+            state_machine: "run-command-by-instance-ids",
+            input: json!({ "InstanceIds": [first], "Commands": BACKUP }),
+            expected: Expected::Success { nodes: 1, stdout: "the backup is done" },
+        },
+        Case {
+            title: "6  the same script after `set -eu`",
+            state_machine: "run-command-by-instance-ids",
+            input: json!({ "InstanceIds": [first], "Commands": ["set -eu", BACKUP[0], BACKUP[1]] }),
+            expected: Expected::Failure { error: "RunCommand.Failed", response_code: 1 },
+        },
     ]
 }
 
 fn lost_event(nodes: &[String]) -> Case {
     Case {
-        title: "5  a script whose event is lost",
+        title: "7  a script whose event is lost",
         state_machine: "run-command-by-instance-ids",
-        input: json!({ "InstanceIds": [nodes.first()], "Commands": ["echo 'nobody told you'"] }),
+        input: json!({
+            "InstanceIds": [nodes.first()],
+            "Commands": ["set -eu", "echo 'nobody told you'"],
+        }),
         expected: Expected::Success { nodes: 1, stdout: "nobody told you" },
     }
 }
@@ -143,7 +160,7 @@ fn lost_event(nodes: &[String]) -> Case {
 async fn stopped_execution(client: &Client, sandbox: &Sandbox) -> Result<bool, Box<dyn Error>> {
     let node = sandbox.nodes().first().ok_or("the sandbox has no node")?;
     let pid_file = sandbox.directory().join("nodes").join(node).join(PID_FILE);
-    let script = [format!("echo $$ > {PID_FILE}"), "sleep 300".to_owned()];
+    let script = ["set -eu".to_owned(), format!("echo $$ > {PID_FILE}"), "sleep 300".to_owned()];
     let input = json!({ "InstanceIds": [node], "Commands": script });
     let execution = start(client, sandbox, "run-command-by-instance-ids", &input).await?;
 
@@ -162,7 +179,7 @@ async fn stopped_execution(client: &Client, sandbox: &Sandbox) -> Result<bool, B
     .await;
     let ended = describe(client, &execution).await?;
 
-    println!("── 6  a script whose execution is stopped");
+    println!("── 8  a script whose execution is stopped");
     println!("   execution  {}", ended.status);
     println!("   command    {command}");
     println!("   status     {}", command_status(client, &command).await?);

@@ -202,6 +202,11 @@ fn is_good(request: &Request) -> bool {
         let number = text.parse::<u32>().ok();
         number.is_some_and(|number| (5..=172_800).contains(&number) && number.to_string() == text)
     };
+    let bytes = |text: &str| {
+        let number = text.parse::<u32>().ok();
+        number
+            .is_some_and(|number| (2_048..=262_144).contains(&number) && number.to_string() == text)
+    };
     let directory = |text: &str| is_automation || text.chars().count() <= 4_096;
     let name = |text: &str| {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
@@ -222,6 +227,7 @@ fn is_good(request: &Request) -> bool {
         && one("workingDirectory", &directory)
         && one("onFailure", &|text| ["Fail", "Report"].contains(&text))
         && one("onAbandon", &|text| ["Cancel", "Continue"].contains(&text))
+        && one("outputBytes", &bytes)
         && one("documentName", &name)
         // JSON, YAML, or what the agent refuses.
         && one("documentParameters", &|_| true)

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use callback::command::Plugin;
-use callback::output::Output;
+use callback::output::{Output, Trace};
 use callback::report::{
     CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX, error_name, report, report_without_outputs,
 };
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{TOKEN, parts};
 
 /// What the smallest report has at most, as documented.
-const SMALLEST_BYTES_MAX: usize = 1_500;
+const SMALLEST_BYTES_MAX: usize = 2_000;
 /// The most nodes of an input, repeats included.
 const NODES_MAX: usize = 100;
 /// How often a text of an input is repeated at most.
@@ -39,7 +39,8 @@ impl Reads {
     ///
     /// - command: limit, status, details, document name, requested at (seconds)
     /// - nodes: how many, status, details, exit code, repeats of the texts, standard output,
-    ///   standard error, started at (seconds), URL; and again from the details on for more steps
+    ///   standard error, started at (seconds), URL; and again from the details on for more steps.
+    ///   The URL is the agent's trace, too
     pub fn from_bytes(input: &[u8]) -> Self {
         let input = String::from_utf8_lossy(input);
         let parts = parts(input.as_bytes());
@@ -109,6 +110,7 @@ impl<'a> Fields<'a> {
             status_details: first.status_details.clone(),
             standard_output_url: url.clone(),
             standard_error_url: url.clone(),
+            trace: Trace::new(url.clone()),
             plugins: plugins.into_iter().map(|(plugin, _)| plugin).collect(),
         }
     }
@@ -123,7 +125,16 @@ impl<'a> Fields<'a> {
         let started_at = self.timestamp();
         let ended_at = started_at;
         let name = "runShellScript".to_owned();
-        let plugin = Plugin { name, status_details, response_code, started_at, ended_at, output };
+        let is_skipped = status_details == StatusDetails::Skipped;
+        let plugin = Plugin {
+            name,
+            status_details,
+            response_code,
+            started_at,
+            ended_at,
+            output,
+            is_skipped,
+        };
         (plugin, self.text().to_owned())
     }
 }
@@ -166,10 +177,25 @@ fn check_report(json: &str, invocations: &[Invocation], bytes_max: usize) -> Val
 fn check_entry(entry: &Value, node: &Invocation) {
     let is_whole = begins(node, text(entry, "StandardOutputContent"), |output| &output.stdout)
         & begins(node, text(entry, "StandardErrorContent"), |output| &output.stderr);
-    let was_cut = node.plugins.iter().any(|plugin| plugin.output.truncated);
-    assert_eq!(entry["OutputTruncated"], !is_whole || was_cut);
+    let trace = entry.get("TraceOutput").map_or("", |trace| trace.as_str().expect("a text"));
+    assert_eq!(entry.get("TraceOutput").is_none(), node.trace.text.is_empty());
+    if !quotes_token(&node.trace.text) {
+        assert!(node.trace.text.starts_with(trace), "{trace:?} does not begin {:?}", node.trace);
+        let is_whole = is_whole && node.trace.text == trace;
+        assert_eq!(entry["OutputTruncated"], !is_whole || node.is_truncated());
+    }
     assert_eq!(text(entry, "Status"), node.status.as_str());
     assert_eq!(text(entry, "StatusDetails"), node.status_details.as_str());
+}
+
+/// Whether a text holds enough of the token to be told with something else in its place.
+fn quotes_token(text: &str) -> bool {
+    const PART_BYTES: usize = 16;
+    let text = text.replace('\\', "");
+    TOKEN
+        .as_bytes()
+        .windows(PART_BYTES)
+        .any(|part| text.as_bytes().windows(PART_BYTES).any(|window| window == part))
 }
 
 /// Whether a text tells all that the steps printed, one after the other, each from the start of a

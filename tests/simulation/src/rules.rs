@@ -15,12 +15,12 @@ use serde_json::Value;
 use crate::ending::Ending;
 use crate::flow::{CommandCalls, FlowId, FlowKind};
 use crate::history::{HOUR, MINUTE, Ms, SECOND};
-use crate::script::{STDERR_CHARS_MAX, STDOUT_CHARS_MAX, Told};
+use crate::script::{Printed, STDERR_CHARS_MAX, STREAM_BYTES_MAX, Told};
 use crate::sent_command::{LARGE_NODES_MIN, SentCommand, TokenKind};
 use crate::simulated_aws::{Closed, Entry, LAG_MAX, Lost, PAGE_COMMANDS_MAX, State};
 
-/// The longest output that Step Functions takes, in bytes.
-const OUTPUT_BYTES_MAX: usize = 262_144;
+/// The longest answer where the command does not say otherwise, in bytes.
+const OUTPUT_BYTES_DEFAULT: usize = 196_608;
 /// The longest error name that Step Functions takes, in characters.
 const ERROR_CHARS_MAX: usize = 256;
 /// The longest cause that Step Functions takes, in characters.
@@ -164,7 +164,7 @@ pub(crate) fn check_answer(
         format!("command {place:?}, {} ms after its request", now - command.requested)
     })?;
     holds(!answer.body().contains(token), "the token is in no answer", || format!("{place:?}"))?;
-    check_limits(answer)?;
+    check_limits(command, answer)?;
     // Until then a read may be refused for good.
     let can_read_outputs = now >= state.settings.faults_end + MINUTE;
     check_body(command, calls, answer, is_unreadable || has_too_many, can_read_outputs)
@@ -198,13 +198,19 @@ fn check_kind(
     })
 }
 
-fn check_limits(answer: &Answer) -> Checked {
+/// The most bytes of an answer to its task.
+fn answer_bytes_max(command: &SentCommand) -> usize {
+    command.output_bytes.map_or(OUTPUT_BYTES_DEFAULT, |bytes| bytes.parse().unwrap_or(0))
+}
+
+fn check_limits(command: &SentCommand, answer: &Answer) -> Checked {
     const RULE: &str = "the limits of Step Functions hold";
+    let bytes = answer.body().len();
+    holds(bytes <= answer_bytes_max(command), "an answer keeps to outputBytes", || {
+        format!("{bytes} bytes, and outputBytes is {:?}", command.output_bytes)
+    })?;
     match answer {
-        Answer::Success { output } => {
-            let bytes = output.len();
-            holds(bytes <= OUTPUT_BYTES_MAX, RULE, || format!("an output of {bytes} bytes"))
-        }
+        Answer::Success { .. } => Ok(()),
         Answer::Failure { error, cause } => {
             let (error, cause) = (error.chars().count(), cause.chars().count());
             holds(error <= ERROR_CHARS_MAX && cause <= CAUSE_CHARS_MAX, RULE, || {
@@ -307,19 +313,21 @@ fn check_entries(
             ))
         })?;
         let is_cut = entry["OutputTruncated"] == true;
-        for (name, whole) in [
+        for (name, Printed { whole, kept }) in [
             ("StandardOutputContent", &expected.stdout),
             ("StandardErrorContent", &expected.stderr),
         ] {
             let came = text(entry, name);
-            let is_told = if is_cut { are_beginnings(came, whole) } else { whole.concat() == came };
+            let is_told = if is_cut { are_beginnings(came, kept) } else { whole == came };
             holds(is_told, RULE, || {
-                what(&format!("{name} of {} bytes, of {}", came.len(), whole.concat().len()))
+                what(&format!("{name} of {} bytes, of {}", came.len(), whole.len()))
             })?;
         }
-        let fits = expected.stdout.concat().chars().count() < STDOUT_CHARS_MAX
-            && expected.stderr.concat().chars().count() < STDERR_CHARS_MAX
-            && answer.body().len() < CAUSE_CHARS_MAX / 2;
+        let stderr = &expected.stderr.whole;
+        let fits = expected.stdout.whole.len() < STREAM_BYTES_MAX
+            && stderr.len() < STREAM_BYTES_MAX
+            && stderr.chars().count() < STDERR_CHARS_MAX
+            && answer.body().len() < CAUSE_CHARS_MAX.min(answer_bytes_max(command)) / 2;
         let is_first_answer = calls.answers == 1;
         let is_needless = is_cut
             && fits
@@ -347,7 +355,7 @@ fn check_entries(
 /// Whether each output is as short as those of failed nodes are kept.
 fn is_short(told: &Told) -> bool {
     let outputs = [&told.stdout, &told.stderr];
-    outputs.iter().all(|steps| json_bytes(&steps.concat()) < FAILED_TEXT_BYTES_KEPT)
+    outputs.iter().all(|steps| json_bytes(&steps.whole) < FAILED_TEXT_BYTES_KEPT)
 }
 
 fn json_bytes(text: &str) -> usize {

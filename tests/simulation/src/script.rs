@@ -1,7 +1,7 @@
 //! A script's run on one node: when it begins and ends, and what Run Command tells of it.
 
 use callback::command::Plugin;
-use callback::output::Output;
+use callback::output::{Output, Trace};
 use callback::testing::listing::listed_output;
 use callback::{InstanceId, Invocation, Status, StatusDetails};
 use jiff::Timestamp;
@@ -10,11 +10,13 @@ use crate::chance::Chance;
 use crate::ending::Ending;
 use crate::history::{Ms, SECOND};
 
-/// The agent's text for a step that it does not run.
-const SKIPPED: &str = "Step execution skipped due to unsupported platform. Step name: script";
-/// The most characters of standard output that `GetCommandInvocation` tells.
-pub(crate) const STDOUT_CHARS_MAX: usize = 24_000;
-/// The most characters of standard error that it tells.
+/// The agent's reason when it runs no step.
+const SKIPPED: &str = "Step execution skipped due to unsupported plugin: aws:x. Step name: script";
+/// An output of so many bytes is cut by the agent, and marked.
+pub(crate) const STREAM_BYTES_MAX: usize = 24_000;
+/// What the agent keeps of it, in bytes, and its mark.
+const KEPT: (usize, &str) = (23_980, "--output truncated--");
+/// The most characters of standard error that `GetCommandInvocation` tells, without a mark.
 pub(crate) const STDERR_CHARS_MAX: usize = 8_000;
 
 /// A node's part in a command.
@@ -49,10 +51,17 @@ struct Step {
 pub(crate) struct Told {
     pub(crate) details: &'static str,
     pub(crate) exit_code: i32,
-    /// Of each step.
-    pub(crate) stdout: Vec<String>,
-    pub(crate) stderr: Vec<String>,
+    pub(crate) stdout: Printed,
+    pub(crate) stderr: Printed,
     pub(crate) has_succeeded: bool,
+}
+
+/// What the steps of a node printed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Printed {
+    pub(crate) whole: String,
+    /// What the agent keeps of it, step by step.
+    pub(crate) kept: Vec<String>,
 }
 
 impl Node {
@@ -124,8 +133,9 @@ impl Node {
     pub(crate) fn told(&self, at: Ms, is_cancelling: bool) -> Told {
         let (_, details) = self.status(at, is_cancelling);
         let has_ended = at >= self.ends;
-        let all = |text: fn(&Step) -> &String| {
-            if has_ended { self.steps.iter().map(text).cloned().collect() } else { Vec::new() }
+        let all = |text: fn(&Step) -> &str| {
+            let texts = || self.steps.iter().filter(|_| has_ended).map(text);
+            Printed { whole: texts().collect(), kept: texts().map(kept).collect() }
         };
         Told {
             details,
@@ -163,13 +173,22 @@ impl Node {
             response_code: step.exit_code.filter(|_| has_ended),
             started_at: (self.begins <= at).then(|| time(self.begins)),
             ended_at: (has_ended && step.exit_code.is_some()).then(|| time(self.ends)),
-            output: if has_ended { step.listed() } else { Output::from_listing("") },
+            output: if has_ended {
+                step.listed()
+            } else {
+                listed_output("", "", &StatusDetails::InProgress)
+            },
+            is_skipped: has_ended && step.is_skipped,
         };
+        let plugins: Vec<_> = self.steps.iter().map(plugin).collect();
+        let has_run = plugins.iter().any(|plugin| !plugin.is_skipped);
+        let trace = if has_run { Trace::default() } else { Trace::new(SKIPPED.to_owned()) };
         Invocation {
             instance_id: self.id.clone(),
             status: Status::parse(status),
             status_details: StatusDetails::parse(&spell(details)),
-            plugins: self.steps.iter().map(plugin).collect(),
+            plugins,
+            trace,
             standard_output_url: String::new(),
             standard_error_url: String::new(),
         }
@@ -178,10 +197,9 @@ impl Node {
     /// What `GetCommandInvocation` tells of a step; `None` when there is no such step.
     pub(crate) fn output(&self, at: Ms, step_name: &str) -> Option<Output> {
         let step = self.steps.iter().find(|step| step.name == step_name)?;
-        let begin = |text: &str, chars| text.chars().take(chars).collect::<String>();
         Some(if at >= self.ends {
-            let stdout = begin(&step.stdout, STDOUT_CHARS_MAX);
-            Output::from_invocation(stdout, begin(&step.stderr, STDERR_CHARS_MAX))
+            let stderr = kept(&step.stderr).chars().take(STDERR_CHARS_MAX).collect();
+            Output::from_invocation(kept(&step.stdout), stderr)
         } else {
             Output::from_invocation(String::new(), String::new())
         })
@@ -190,8 +208,17 @@ impl Node {
 
 impl Step {
     fn listed(&self) -> Output {
-        listed_output(&self.stdout, &self.stderr)
+        listed_output(&self.stdout, &self.stderr, &StatusDetails::parse(self.details))
     }
+}
+
+/// What the agent keeps of an output, with its mark where that is not all.
+fn kept(text: &str) -> String {
+    let (bytes, mark) = KEPT;
+    if text.len() < STREAM_BYTES_MAX {
+        return text.to_owned();
+    }
+    format!("{}{mark}", &text[..text.floor_char_boundary(bytes)])
 }
 
 /// How the node of this number ends. Number 0 is the odd one where only some nodes are odd.
@@ -247,10 +274,10 @@ fn steps(
         "ExecutionTimedOut" | "Cancelled" => Some(137),
         _ => Some(i32::try_from(chance.of("exit code").between(1, 255)).unwrap_or(1)),
     };
-    let texts = match (has_run, is_skipped) {
-        (false, _) => (String::new(), String::new()),
-        (true, true) => (SKIPPED.to_owned(), String::new()),
-        (true, false) => texts(chance.of("texts"), count),
+    let texts = if has_run && !is_skipped {
+        texts(chance.of("texts"), count)
+    } else {
+        (String::new(), String::new())
     };
     let last =
         Step { name: "script", details, exit_code, is_skipped, stdout: texts.0, stderr: texts.1 };
@@ -264,7 +291,7 @@ fn steps(
         details: "Success",
         exit_code: Some(0),
         is_skipped: first_is_skipped,
-        stdout: if first_is_skipped { format!("{SKIPPED}\n") } else { "prepared\n".to_owned() },
+        stdout: if first_is_skipped { String::new() } else { "prepared\n".to_owned() },
         stderr: String::new(),
     };
     vec![first, last]

@@ -3,7 +3,7 @@
 //! How it reads is a function of the time, so a read that lags is the same function of an earlier
 //! time.
 
-use callback::command::{Callback, OnAbandon, OnFailure};
+use callback::command::{Callback, OnAbandon, OnFailure, OutputBytes};
 use callback::{Command, CommandId, Invocation, Status, StatusDetails, TaskToken};
 use jiff::Timestamp;
 
@@ -51,6 +51,10 @@ pub(crate) struct SentCommand {
     pub(crate) token_kind: TokenKind,
     pub(crate) token: String,
     pub(crate) on_failure: OnFailure,
+    /// The value of the parameter `outputBytes`, if it is given.
+    pub(crate) output_bytes: Option<&'static str>,
+    /// Whether its comment holds its token.
+    quotes_token: bool,
     pub(crate) on_abandon: OnAbandon,
     pub(crate) cancel_asked: Option<Ms>,
     spelled: bool,
@@ -142,6 +146,12 @@ impl SentCommand {
             on_failure: chance
                 .of("on failure")
                 .weigh(&[(75, OnFailure::Fail), (25, OnFailure::Report)]),
+            output_bytes: chance.of("output bytes").weigh(&[
+                (80, None),
+                (10, Some("2048")),
+                (10, Some("262144")),
+            ]),
+            quotes_token: chance.of("quotes token").hits(100),
             on_abandon: chance
                 .of("on abandon")
                 .weigh(&[(75, OnAbandon::Cancel), (25, OnAbandon::Continue)]),
@@ -227,6 +237,8 @@ impl SentCommand {
         Some(Command {
             id: self.id.clone(),
             document_name: self.document_name.to_owned(),
+            comment: if self.quotes_token { format!("for {}", self.token) } else { String::new() },
+            log_group_name: String::new(),
             status: Status::parse(&self.spell(status)),
             status_details: StatusDetails::parse(&self.spell(details)),
             requested_at: time(self.requested),
@@ -247,6 +259,7 @@ impl SentCommand {
                 },
                 on_failure: self.on_failure,
                 on_abandon: self.on_abandon,
+                output_bytes: OutputBytes::from_parameter(self.output_bytes),
             },
         })
     }

@@ -61,7 +61,7 @@ async fn clients_that_trust(trust_store: TrustStore, endpoint_url: String) -> Cl
     Clients::new(&config, &patience)
 }
 
-async fn server_and_clients() -> (AwsServer, Clients) {
+pub(crate) async fn server_and_clients() -> (AwsServer, Clients) {
     let server = AwsServer::start().await;
     let clients = clients(server.endpoint_url()).await;
     (server, clients)

@@ -1,16 +1,17 @@
 //! Truncates script output as the SSM agent does for `ListCommandInvocations`.
 
+use crate::StatusDetails;
 use crate::output::Output;
 
-/// Maximum length of a step's listed output, in characters.
-const LISTED_CHARS_MAX: usize = 2_500;
-/// What remains of standard output and of standard error if they are too long to be listed, in
-/// characters each.
-const LISTED_PART_CHARS: usize = 1_200;
+/// Both outputs of a step are listed whole if they are shorter than this together, in bytes.
+const LISTED_BYTES_MAX: usize = 2_500;
+/// What remains of standard output and of standard error if they are too long to be listed, in bytes
+/// each.
+const LISTED_PART_BYTES: usize = 1_200;
 
-/// The output of a step that printed this, as the listing returns it.
-pub fn listed_output(stdout: &str, stderr: &str) -> Output {
-    Output::from_listing(&agents_text(stdout, stderr))
+/// The output of a step that ended so and printed this, as the listing returns it.
+pub fn listed_output(stdout: &str, stderr: &str, details: &StatusDetails) -> Output {
+    Output::from_listing(&agents_text(stdout, stderr), details)
 }
 
 /// Both outputs in one text, in the agent's format.
@@ -20,12 +21,12 @@ fn agents_text(stdout: &str, stderr: &str) -> String {
         _ => format!("{stdout}\n----------ERROR-------\n{stderr}"),
     };
     let whole = joined(stdout, stderr);
-    if whole.chars().count() < LISTED_CHARS_MAX {
+    if whole.len() < LISTED_BYTES_MAX {
         return whole;
     }
-    let cut = |text: &str, mark: &str| match text.char_indices().nth(LISTED_PART_CHARS) {
-        Some((end, _)) => format!("{}\n{mark}", &text[..end]),
-        None => text.to_owned(),
+    let cut = |text: &str, mark: &str| match text.len() {
+        0..=LISTED_PART_BYTES => text.to_owned(),
+        _ => format!("{}\n{mark}", &text[..text.floor_char_boundary(LISTED_PART_BYTES)]),
     };
     joined(&cut(stdout, "---Output truncated---"), &cut(stderr, "---Error truncated----"))
 }

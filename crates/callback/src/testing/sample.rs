@@ -15,7 +15,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::command::{Callback, Plugin};
-use crate::output::Output;
+use crate::output::{Output, Trace};
 use crate::{Command, CommandId, InstanceId, Invocation, Status, StatusDetails};
 
 /// The ID of a sample command: [`command_id`] of `0x0b8e_f9e2`.
@@ -49,6 +49,8 @@ pub fn command(
     Command {
         id: id.clone(),
         document_name: "SfnRunShellScript".to_owned(),
+        comment: String::new(),
+        log_group_name: String::new(),
         status: status_of(details),
         status_details: StatusDetails::parse(details),
         requested_at: requested_at(),
@@ -72,6 +74,7 @@ pub fn invocation(node: u32, details: &str, stdout: &str, stderr: &str) -> Invoc
         status: status_of(details),
         status_details: StatusDetails::parse(details),
         plugins: vec![plugin("runShellScript", details, stdout, stderr)],
+        trace: Trace::default(),
         standard_output_url: String::new(),
         standard_error_url: String::new(),
     }
@@ -95,6 +98,21 @@ pub fn plugin(name: &str, details: &str, stdout: &str, stderr: &str) -> Plugin {
         started_at: response_code.map(|_| after(1_000)),
         ended_at: response_code.map(|_| after(2_250)),
         output: output(stdout, stderr),
+        is_skipped: false,
+    }
+}
+
+/// A step that the agent skipped, as Run Command lists it.
+pub fn skipped(name: &str) -> Plugin {
+    Plugin { is_skipped: true, ..plugin(name, "Success", "", "") }
+}
+
+/// The invocation on the node with this number, all of whose steps were skipped for this reason.
+pub fn skipped_invocation(node: u32, reason: &str) -> Invocation {
+    Invocation {
+        plugins: vec![skipped("runShellScript")],
+        trace: Trace::new(reason.to_owned()),
+        ..invocation(node, "Success", "", "")
     }
 }
 

@@ -656,7 +656,8 @@ fn listed(invocation: &Invocation, outputs: Outputs) -> Invocation {
     let mut listed = invocation.clone();
     for plugin in &mut listed.plugins {
         let Output { stdout, stderr, .. } = &plugin.output;
-        plugin.output = outputs.keep(listed_output(stdout, stderr));
+        plugin.output = outputs.keep(listed_output(stdout, stderr, &plugin.status_details));
     }
+    listed.trace = outputs.keep_trace(listed.trace);
     listed
 }

@@ -1,10 +1,12 @@
 //! What a task is told: whole answers, their limits, and what is left out first.
 
-use callback::command::Callback;
+use callback::command::{Callback, OutputBytes, Plugin};
+use callback::output::Trace;
 use callback::report::{
     CAUSE_BYTES_MAX, ERROR_BYTES_MAX, FAILED_TEXT_BYTES_KEPT, OUTPUT_BYTES_MAX, error_name, report,
     report_without_nodes, report_without_outputs,
 };
+use callback::testing::sample::skipped;
 use callback::{Command, Invocation, Status, StatusDetails};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -107,6 +109,35 @@ fn a_node_that_never_started() {
 }
 
 #[test]
+fn a_node_whose_agent_refused_the_document_tells_why() {
+    let mut command = command("Failed", "Failed", 2);
+    command.comment = "nightly-2026-11-22".into();
+    command.log_group_name = "/fleet/scripts".into();
+    let mut node = invocation(1, "Failed", "Failed");
+    node.trace = Trace::new("Document with schema version 9.9 is not supported".into());
+    insta::assert_snapshot!(whole(&command, &[node, exited(2, 0, "fine\n", "")]));
+}
+
+#[test]
+fn the_exit_code_is_that_of_a_step_that_ran() {
+    let node = |plugins| Invocation { plugins, ..exited(1, 0, "", "") };
+    let (ok, ended, failed) =
+        (plugin("a", 0, "", ""), plugin("b", 168, "", ""), plugin("c", 5, "", ""));
+    let ended = Plugin { status_details: StatusDetails::Success, ..ended };
+    for (plugins, code) in [
+        (vec![ok.clone(), skipped("z")], 0),
+        (vec![ended, skipped("z")], 168),
+        (vec![skipped("y"), failed, skipped("z")], 5),
+        (vec![Plugin { status_details: StatusDetails::Skipped, ..skipped("y") }, ok], 0),
+        (vec![skipped("y"), skipped("z")], 0),
+        (vec![], -1),
+    ] {
+        let json = report(&command("Success", "Success", 1), &[node(plugins)], OUTPUT_BYTES_MAX);
+        assert!(json.contains(&format!(r#""ResponseCode":{code},"#)), "{json}");
+    }
+}
+
+#[test]
 fn text_of_every_kind_is_told_as_it_came() {
     let mut command = command("Success", "BatteryEmpty", 1);
     command.document_name = "arn:aws:ssm:eu-central-1:123456789012:document/Größe \"1\"".into();
@@ -144,6 +175,10 @@ struct Read {
     _command_id: String,
     #[serde(rename = "DocumentName")]
     _document_name: String,
+    #[serde(default)]
+    comment: String,
+    #[serde(default)]
+    cloud_watch_log_group_name: String,
     #[serde(rename = "Status")]
     _status: String,
     #[serde(rename = "StatusDetails")]
@@ -181,6 +216,7 @@ struct ReadEntry {
     _standard_output_url: String,
     #[serde(rename = "StandardErrorUrl")]
     _standard_error_url: String,
+    trace_output: Option<String>,
 }
 
 /// The most bytes that one character takes in JSON: a control character, `\u0000`.
@@ -213,7 +249,7 @@ fn check(command: &Command, invocations: &[Invocation], bytes_max: usize) -> Rea
         assert_eq!(json, full, "nothing is left out of what fits");
     } else if read.invocations_omitted == 0 {
         // A character's rest per text, and one byte each where `false` became `true`.
-        let slack = invocations.len() * (2 * CHAR_BYTES_MAX + 1);
+        let slack = invocations.len() * (3 * CHAR_BYTES_MAX + 1);
         assert!(json.len() + slack >= bytes_max, "{} bytes of {bytes_max} used", json.len());
     }
     read
@@ -223,18 +259,19 @@ fn check(command: &Command, invocations: &[Invocation], bytes_max: usize) -> Rea
 /// their texts.
 fn texts_in_order(read: &Read, invocations: &[Invocation]) -> Vec<Text> {
     assert_eq!(read.invocations.len() + read.invocations_omitted, invocations.len());
-    let mut expected: Vec<_> = invocations.iter().collect();
-    expected.sort_by_key(|node| (is_success(&node.status_details), node.instance_id.clone()));
     let mut texts = Vec::new();
-    for (entry, node) in read.invocations.iter().zip(expected) {
+    for (entry, node) in read.invocations.iter().zip(invocations_in_order(invocations)) {
         assert_eq!(entry.instance_id, node.instance_id.as_str());
         assert_eq!(entry.status_details, node.status_details.as_str());
         let output = &node.plugins[0].output;
         let mut is_cut = output.truncated;
-        for (kept, whole) in [
+        assert_eq!(entry.trace_output.is_some(), !node.trace.text.is_empty());
+        let trace = entry.trace_output.iter().map(|kept| (kept, &node.trace.text));
+        let outputs = [
             (&entry.standard_output_content, &output.stdout),
             (&entry.standard_error_content, &output.stderr),
-        ] {
+        ];
+        for (kept, whole) in outputs.into_iter().chain(trace) {
             assert!(whole.starts_with(kept), "{kept:?} begins {whole:?}");
             is_cut |= kept.len() < whole.len();
             texts.push(Text {
@@ -246,6 +283,12 @@ fn texts_in_order(read: &Read, invocations: &[Invocation]) -> Vec<Text> {
         assert_eq!(entry.output_truncated, is_cut, "{}", entry.instance_id);
     }
     texts
+}
+
+fn invocations_in_order(invocations: &[Invocation]) -> Vec<&Invocation> {
+    let mut ordered: Vec<_> = invocations.iter().collect();
+    ordered.sort_by_key(|node| (is_success(&node.status_details), node.instance_id.clone()));
+    ordered
 }
 
 fn is_success(details: &StatusDetails) -> bool {
@@ -268,8 +311,11 @@ fn check_order_of_leaving_out(read: &Read, texts: &[Text], invocations: &[Invoca
     let nodes = |succeeded| {
         invocations.iter().filter(|node| is_success(&node.status_details) == succeeded).count()
     };
-    let successful_entries = group(true).count() / 2;
-    let failed_entries = group(false).count() / 2;
+    let entries = |succeeded| {
+        let told = &invocations_in_order(invocations)[..read.invocations.len()];
+        told.iter().filter(|node| is_success(&node.status_details) == succeeded).count()
+    };
+    let (successful_entries, failed_entries) = (entries(true), entries(false));
     assert_eq!(
         nodes(true) + nodes(false),
         successful_entries + failed_entries + read.invocations_omitted
@@ -402,26 +448,39 @@ fn the_smallest_report_is_as_small_as_documented() {
     command.document_name =
         format!("arn:aws:ssm:eu-central-1:123456789012:document/{}", "n".repeat(128));
     command.completed_count = u32::MAX;
+    command.comment = "\u{1}".repeat(100);
+    command.log_group_name = "g".repeat(600);
+    command.status = Status::Other("s".repeat(300));
+    command.status_details = StatusDetails::Other("d".repeat(300));
     let nodes = many(200, 10, "x");
-    assert!(report(&command, &nodes, 1_500).len() <= 1_500);
-    assert!(report(&command, &nodes, 0).len() < 1_500);
-    assert!(report_without_nodes(&command).len() < 1_500);
+    assert!(report(&command, &nodes, 2_000).len() <= 2_000);
+    assert!(report(&command, &nodes, 0).len() < 2_000);
+    assert!(report_without_nodes(&command).len() < 2_000);
+    const { assert!(2_000 < OutputBytes::MIN) };
+    let read: Read = serde_json::from_str(&report(&command, &nodes, 0)).unwrap();
+    assert_eq!(json_bytes(&read.comment), 252, "a whole character at most");
+    assert_eq!(read.cloud_watch_log_group_name.len(), 512);
 }
 
 #[test]
 fn the_token_is_in_no_report() {
-    let command = command("Failed", "Failed", 1);
+    let mut command = command("Failed", "Failed", 1);
+    command.comment = format!("for {TOKEN}");
+    command.log_group_name = TOKEN.to_owned();
     assert!(
         matches!(&command.callback, Callback { task_token: Some(Ok(token)), .. } if token.expose() == TOKEN)
     );
-    let nodes = [exited(1, 1, "out", "err")];
+    let mut node = exited(1, 1, "out", "err");
+    node.trace = Trace::new(format!("a{TOKEN}b {TOKEN:?} {}", &TOKEN[..30]));
+    let nodes = [node];
     for json in [
         report(&command, &nodes, OUTPUT_BYTES_MAX),
         report(&command, &nodes, 0),
         report_without_outputs(&command, &nodes, OUTPUT_BYTES_MAX),
         report_without_nodes(&command),
     ] {
-        assert!(!json.contains(TOKEN) && !json.contains("askToken"));
+        assert!(!json.contains(&TOKEN[..16]) && !json.contains("askToken"), "{json}");
+        assert!(json.contains(r#""Comment":"for [task token]""#), "{json}");
     }
 }
 
@@ -455,13 +514,14 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn nodes() -> impl Strategy<Value = Vec<Invocation>> {
-    vec((text(), text(), any::<bool>(), any::<bool>()), 0..12).prop_map(|nodes| {
+    vec((text(), text(), text(), any::<bool>(), any::<bool>()), 0..12).prop_map(|nodes| {
         nodes
             .into_iter()
             .enumerate()
-            .map(|(node, (stdout, stderr, succeeded, truncated))| {
+            .map(|(node, (stdout, stderr, trace, succeeded, truncated))| {
                 let mut invocation = exited(node, i32::from(!succeeded), &stdout, &stderr);
                 invocation.plugins[0].output.truncated = truncated;
+                invocation.trace.text = trace;
                 invocation
             })
             .collect()
@@ -473,13 +533,13 @@ proptest! {
     fn a_report_keeps_its_promises(nodes in nodes(), per_mille in 0..1_100_usize) {
         let command = command("Failed", "Failed", u32::try_from(nodes.len()).unwrap());
         let full = report(&command, &nodes, usize::MAX).len();
-        check(&command, &nodes, (full * per_mille / 1_000).max(1_500));
+        check(&command, &nodes, (full * per_mille / 1_000).max(2_000));
     }
 
     #[test]
     fn the_same_reads_give_the_same_bytes(
         nodes in nodes(),
-        bytes_max in 1_500..20_000_usize,
+        bytes_max in 2_000..20_000_usize,
         swaps in vec(any::<(Index, Index)>(), 8),
     ) {
         let command = command("Failed", "Failed", u32::try_from(nodes.len()).unwrap());

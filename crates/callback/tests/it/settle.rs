@@ -3,15 +3,18 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use callback::output::Trace;
 use callback::ports::{CallErrorKind, LISTED_OUTPUTS_NODES_MAX, NODES_MAX};
 use callback::testing::log::Log;
-use callback::testing::sample::{command, command_id, instance_id, invocation};
+use callback::testing::sample::{command, command_id, instance_id, invocation, skipped_invocation};
 use callback::testing::world::{Answer, Fault, Op, World};
 use callback::{Command, CommandId, Hint, Invocation, Outcome, SettleError, settle};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 const TOKEN: &str = "AQCEAAAAKgAAAAMAAAAAtokenThatWaits";
+/// Parameters with which a task is told a failure as a success.
+const REPORT: [(&str, &str); 2] = [("taskToken", TOKEN), ("onFailure", "Report")];
 
 /// A world in which a task waits for a command with these details on these nodes.
 fn world_with(details: &str, nodes: Vec<Invocation>) -> (World, CommandId) {
@@ -500,21 +503,36 @@ async fn long_outputs_of_many_nodes_stay_as_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_the_listing_cut_or_mixed_up_is_read_again() {
+async fn only_what_the_listing_cut_or_may_have_mixed_up_is_read_again() {
     let separator = "a\n----------ERROR-------\nb";
+    let failed = "went wrong\nfailed to run commands: exit status 1";
     let nodes = vec![
-        invocation(1, "Success", "short", "short too"),
-        invocation(2, "Success", separator, "printed"),
-        invocation(3, "Success", "short", &"e".repeat(3_000)),
-        invocation(4, "Success", "", ""),
+        // The agent's last line proves that there is standard error.
+        invocation(1, "Failed", "short", failed),
+        invocation(2, "Success", "short", ""),
+        invocation(3, "Success", "", ""),
     ];
-    let (world, id) = world_with("Success", nodes);
+    let (world, id) = world_with_parameters(&REPORT, "Failed", nodes);
     settle_ended(&world, &id).await.unwrap();
-    assert_eq!(world.calls(Op::GetCommandInvocation), 2);
-    let output = the_output(&world);
-    assert_eq!(output["Invocations"][1]["StandardOutputContent"], separator);
-    assert_eq!(output["Invocations"][1]["StandardErrorContent"], "printed");
-    assert_eq!(output["Invocations"][2]["StandardErrorContent"].as_str().unwrap().len(), 3_000);
+    assert_eq!(world.calls(Op::GetCommandInvocation), 0);
+    assert_eq!(the_output(&world)["Invocations"][0]["StandardErrorContent"], failed);
+
+    for (details, stdout, stderr) in [
+        ("Success", "short", "short, too"),
+        ("Success", separator, ""),
+        ("Success", separator, "printed"),
+        ("Failed", separator, failed),
+        ("Success", "short", &"e".repeat(3_000)),
+    ] {
+        let nodes = vec![invocation(1, details, stdout, stderr)];
+        let (world, id) = world_with_parameters(&REPORT, details, nodes);
+        settle_ended(&world, &id).await.unwrap();
+        assert_eq!(world.calls(Op::GetCommandInvocation), 1);
+        let node = &the_output(&world)["Invocations"][0];
+        assert_eq!(node["StandardOutputContent"], stdout);
+        assert_eq!(node["StandardErrorContent"], stderr);
+        assert_eq!(node["OutputTruncated"], false);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -555,6 +573,80 @@ async fn an_output_that_can_never_be_read_stays_as_listed() {
         let node = &the_output(&world)["Invocations"][0];
         assert_eq!(node["StandardOutputContent"], listed);
         assert_eq!(node["OutputTruncated"], true);
+    }
+}
+
+/// A world in which the task waits for a command that filled an answer of any length.
+fn talkative_world(parameters: &[(&str, &str)], details: &str) -> (World, CommandId) {
+    let parameters: Vec<_> = [("taskToken", TOKEN)].iter().chain(parameters).copied().collect();
+    let nodes = (1..=11).map(|node| invocation(node, details, &"\u{1}".repeat(2_400), ""));
+    let nodes = nodes.map(|mut node| {
+        node.plugins = vec![node.plugins[0].clone(); 3];
+        node
+    });
+    world_with_parameters(&parameters, details, nodes.collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_leaves_room_for_the_state_unless_the_command_says_otherwise() {
+    for (parameters, bytes_max) in [
+        (&[][..], 196_608),
+        (&[("outputBytes", "262144")], 262_144),
+        (&[("outputBytes", "2048")], 2_048),
+        (&[("outputBytes", "many")], 196_608),
+    ] {
+        let (world, id) = talkative_world(parameters, "Success");
+        settle_ended(&world, &id).await.unwrap();
+        let bytes = the_answer(&world).body().len();
+        assert!((bytes_max - 1_000..=bytes_max).contains(&bytes), "{bytes} of {bytes_max} bytes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cause_has_no_more_bytes_than_the_command_says() {
+    for (value, bytes_max) in [("262144", 32_768), ("2048", 2_048)] {
+        let (world, id) = talkative_world(&[("outputBytes", value)], "Failed");
+        settle_ended(&world, &id).await.unwrap();
+        let bytes = the_answer(&world).body().len();
+        assert!((bytes_max - 1_000..=bytes_max).contains(&bytes), "{bytes} of {bytes_max} bytes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_output_of_any_length_is_answered_without_the_scripts_outputs() {
+    for (value, taken) in [("65536", 60_000), ("262144", 200_000)] {
+        let (world, id) = talkative_world(&[("outputBytes", value)], "Success");
+        world.take_outputs_up_to(taken);
+        let outcome = settle_ended(&world, &id).await.unwrap();
+        assert_eq!(outcome, Outcome::Succeeded);
+        assert_eq!(world.calls(Op::SendTaskSuccess), 2);
+        for node in the_output(&world)["Invocations"].as_array().unwrap() {
+            assert_eq!(node["StandardOutputContent"], "");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_that_quotes_the_token_is_told_without_it() {
+    let reason = format!("value /{TOKEN}/ does not match");
+    let node = Invocation {
+        plugins: Vec::new(),
+        trace: Trace::new(reason),
+        ..invocation(1, "Failed", "", "")
+    };
+    // Of a large command, the reason is read in two parts.
+    for count in [1, LISTED_OUTPUTS_NODES_MAX + 1] {
+        let mut nodes = nodes(count, "Success");
+        nodes[0] = node.clone();
+        let (world, id) = world_with("Failed", nodes);
+        settle_ended(&world, &id).await.unwrap();
+        let (_, cause) = the_error_and_cause(&world);
+        let entry = &cause["Invocations"][0];
+        assert_eq!(entry["TraceOutput"], "value /[task token]/ does not match");
+        assert_eq!(
+            (&entry["ResponseCode"], &entry["OutputTruncated"]),
+            (&json!(-1), &json!(false))
+        );
     }
 }
 
@@ -810,13 +902,19 @@ async fn a_failed_node_of_many_that_cannot_be_read_alone_keeps_the_beginning() {
 
 #[tokio::test(start_paused = true)]
 async fn one_node_of_many_that_skipped_every_step_is_no_success() {
-    let skipped = "Step execution skipped due to unsupported platform. Step name: script";
+    let reason = "Step execution skipped due to unsupported plugin: aws:runPowerShellScript. \
+                  Step name: script";
     let mut nodes = nodes(1_001, "Success");
-    nodes[700].plugins[0].output.stdout = skipped.to_owned();
+    nodes[700] = skipped_invocation(701, reason);
     let (world, id) = world_with("Success", nodes);
     assert_eq!(settle_ended(&world, &id).await.unwrap(), failed("RunCommand.Incomplete"));
     let (_, cause) = the_error_and_cause(&world);
-    assert_eq!(cause["Invocations"][0]["StandardOutputContent"], skipped);
+    let entry = &cause["Invocations"][0];
+    assert_eq!(
+        (&entry["TraceOutput"], &entry["StandardOutputContent"]),
+        (&json!(reason), &json!(""))
+    );
+    assert_eq!(entry["OutputTruncated"], false);
 }
 
 #[tokio::test(start_paused = true)]

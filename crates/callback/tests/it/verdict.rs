@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use callback::testing::sample::skipped_invocation;
 use callback::{Invocation, StatusDetails, Verdict, verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -51,10 +52,7 @@ fn a_command_that_has_not_ended_is_running() {
 
 #[test]
 fn a_node_that_skipped_every_step_is_no_success() {
-    let skipped = |node| {
-        let text = "Step execution skipped due to incompatible platform. Step name: runShellScript";
-        exited(node, 0, text, "")
-    };
+    let skipped = |node| skipped_invocation(node, "Step execution skipped due to its platform.");
     let decide = |nodes: &[Invocation]| {
         let targets = u32::try_from(nodes.len()).unwrap();
         verdict(&command("Success", "Success", targets), nodes)

@@ -14,8 +14,24 @@ from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.stepfunctions import models as states_models
 from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import (
+    CustomErrorName,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
+    ErrorEqualsDecl,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import (
+    StatesErrorName,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
+    StatesErrorNameType,
+)
 from moto.stepfunctions.parser.asl.component.state import state
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import (
+    iteration_worker,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel import branches_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_lambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service,
@@ -262,19 +278,46 @@ def correct_jsonata():
 
 
 def correct_sizes():
-    """AWS: input and output of a state may have up to 262,144 bytes of UTF-8.
+    """AWS: the output of a state may have up to 262,144 bytes of compact JSON in UTF-8.
 
-    Moto also counts the escapes and spaces of Python's JSON, and its limit is one byte lower.
+    Moto also counts the spaces of Python's JSON and its escapes of characters beyond ASCII, but not
+    the quotes and escapes of a lone text. Its limit is one byte lower.
     """
 
     def is_within_size_quota(value):
-        text = value
-        if not isinstance(value, str):
-            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         return len(text.encode(errors="surrogatepass")) <= OUTPUT_BYTES_MAX
 
     for module in (state, state_task_lambda, state_task_service):
         module.is_within_size_quota = is_within_size_quota
+
+
+def correct_data_limit():
+    """AWS: neither States.ALL nor States.TaskFailed matches States.DataLimitExceeded.
+
+    A state that exceeds the limit inside a Map or Parallel ends that with the same error. In moto,
+    a Parallel then ends with States.Runtime, because it takes no `States.` name from a branch.
+
+    Step Functions developer guide, "Handling errors in workflows".
+    """
+    matches_any = ErrorEqualsDecl._eval_body
+    data_limit = StatesErrorNameType.StatesStatesDataLimitExceeded.to_name()
+
+    def matches(self, env):
+        if getattr(env.stack[-1], "error_name", None) != data_limit:
+            return matches_any(self, env)
+        env.stack.pop()
+        return env.stack.append(any(name.matches(data_limit) for name in self.error_names))
+
+    def name_of_branch(error_name):
+        try:
+            return StatesErrorName.from_name(error_name)
+        except ValueError:
+            return CustomErrorName(error_name)
+
+    ErrorEqualsDecl._eval_body = matches
+    for module in (branches_decl, iteration_worker):
+        module.CustomErrorName = name_of_branch
 
 
 def correct_credentials():
@@ -373,5 +416,6 @@ def correct():
     correct_state_machines_of_stacks()
     correct_jsonata()
     correct_sizes()
+    correct_data_limit()
     correct_credentials()
     emit_execution_status_events(correct_sdk_tasks())

@@ -178,6 +178,14 @@ class Moto:
             time.sleep(0.1)
         return described
 
+    def end_of(self, execution):
+        """The error's name, or the status of an execution that did not fail."""
+        described = self.ended(execution)
+        return described.get("error", described["status"])
+
+    def end(self, states, **arguments):
+        return self.end_of(self.execution(states, **arguments))
+
     def stack(self, resources, **sections):
         name = self.name()
         template = {"Resources": resources, **sections}

@@ -5,6 +5,54 @@ import time
 
 from harness import ACCESS_KEY_ID, ROLE, Correction, code
 
+DATA_LIMIT = "States.DataLimitExceeded"
+HALVES = {
+    "Type": "Pass",
+    "Parameters": {"one.$": "$.half", "other.$": "$.half"},
+}
+HALVES_IN_JSONATA = {
+    "Type": "Pass",
+    "QueryLanguage": "JSONata",
+    "Output": {"one": "{% $states.input.half %}", "other": "{% $states.input.half %}"},
+}
+ECHO = {"StartAt": "Echo", "States": {"Echo": {"Type": "Pass", "End": True}}}
+TWICE = {"StartAt": "Twice", "States": {"Twice": {**HALVES, "End": True}}}
+# States whose input is 150,000 bytes, and whose output is twice that.
+TOO_LARGE = {
+    "Pass": HALVES,
+    "Pass in JSONata": HALVES_IN_JSONATA,
+    "Map": {
+        "Type": "Map",
+        "ItemsPath": "$.items",
+        "ItemSelector": {"half.$": "$.half"},
+        "ItemProcessor": ECHO,
+    },
+    "Map in JSONata": {
+        "Type": "Map",
+        "QueryLanguage": "JSONata",
+        "Items": "{% $states.input.items %}",
+        "ItemSelector": {"half": "{% $states.input.half %}"},
+        "ItemProcessor": ECHO,
+    },
+    "Parallel": {"Type": "Parallel", "Branches": [ECHO, ECHO]},
+    "Parallel in JSONata": {
+        "Type": "Parallel",
+        "QueryLanguage": "JSONata",
+        "Branches": [ECHO, ECHO],
+    },
+}
+# States that contain one, and whose own output is small.
+TOO_LARGE_INSIDE = {
+    "in Map": {
+        "Type": "Map",
+        "ItemsPath": "$.items",
+        "ItemSelector": {"half.$": "$.half"},
+        "ItemProcessor": TWICE,
+        "ResultSelector": {},
+    },
+    "in Parallel": {"Type": "Parallel", "Branches": [TWICE], "ResultSelector": {}},
+}
+
 
 class StepFunctions(Correction):
     def test_the_cause_of_a_failed_task_is_kept(self):
@@ -188,6 +236,65 @@ print(url.partition("X-Amz-Credential=")[2].partition("%2F")[0])
 
         # One that is too long is not taken at all.
         self.check(probe, moto=["FAILED", "FAILED"], aws=["SUCCEEDED", "RUNNING"])
+
+    def test_an_output_is_measured_as_compact_json(self):
+        def probe(moto):
+            ends = []
+            # A lone text: two bytes for each quote, and two around them.
+            for quotes in (131_071, 131_072):
+                state = {"Type": "Pass", "InputPath": "$.text", "End": True}
+                given = json.dumps({"text": '"' * quotes})
+                ends.append(moto.end({"Rest": state}, start="Rest", input=given))
+            # 262,144 bytes without the spaces that Python writes.
+            given = json.dumps({"text": "x" * 262_120, "n": [1, 2]})
+            state = {"Type": "Pass", "End": True}
+            ends.append(moto.end({"Rest": state}, start="Rest", input=given))
+            return ends
+
+        aws = ["SUCCEEDED", DATA_LIMIT, "SUCCEEDED"]
+        self.check(probe, moto=["SUCCEEDED", "SUCCEEDED", DATA_LIMIT], aws=aws)
+
+    def test_the_output_of_every_state_has_the_limit_which_no_wildcard_catches(self):
+        def probe(moto):
+            given = json.dumps({"half": "x" * 150_000, "items": [1, 2]})
+            ends = {}
+            for name, state in {**TOO_LARGE, **TOO_LARGE_INSIDE}.items():
+                states = {"Large": {**state, "End": True}, "Caught": {"Type": "Succeed"}}
+                if state["Type"] != "Pass":
+                    wildcards = ["States.TaskFailed"], ["States.ALL"]
+                    catch = [{"ErrorEquals": names, "Next": "Caught"} for names in wildcards]
+                    retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 60}]
+                    states["Large"] |= {"Catch": catch, "Retry": retry}
+                ends[name] = moto.end(states, start="Large", input=given)
+            return ends
+
+        aws = dict.fromkeys([*TOO_LARGE, *TOO_LARGE_INSIDE], DATA_LIMIT)
+        # Moto waits to try a Map again, and loses the name of an error in a branch. It evaluates no
+        # JSONata.
+        alone = aws | {
+            "in Map": "RUNNING",
+            "in Parallel": "States.Runtime",
+            "Pass in JSONata": "States.Runtime",
+            "Map in JSONata": "RUNNING",
+        }
+        self.check(probe, moto=alone, aws=aws)
+
+    def test_a_task_that_keeps_its_input_beside_its_result_has_the_limit(self):
+        def probe(moto):
+            ends = []
+            for path in ("$.result", "$"):
+                catch = [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]
+                state, token = moto.waiting_task(ResultPath=path, Catch=catch)
+                given = json.dumps({"half": "x" * 150_000})
+                states = {"Wait": state, "Caught": {"Type": "Succeed"}}
+                execution = moto.execution(states, input=given)
+                result = json.dumps({"half": "x" * 113_000})
+                moto.states.send_task_success(taskToken=token(), output=result)
+                ends.append(moto.end_of(execution))
+            return ends
+
+        # Moto counts as AWS does here: both have the limit.
+        self.check(probe, moto=[DATA_LIMIT, "SUCCEEDED"], aws=[DATA_LIMIT, "SUCCEEDED"])
 
     def test_errors_of_systems_manager_have_its_name_as_step_functions_writes_it(self):
         def probe(moto):

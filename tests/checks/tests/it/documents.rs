@@ -71,6 +71,10 @@ proptest! {
         token in mostly(&[TOKEN]),
         on_failure in mostly(&["Fail", "Report"]),
         on_abandon in mostly(&["Cancel", "Continue"]),
+        output_bytes in prop_oneof![
+            4 => (2_048..=262_144_u32).prop_map(|bytes| bytes.to_string()),
+            1 => select(&["2047", "262145", "02048", "-1", " 4096"][..]).prop_map(str::to_owned),
+        ],
     ) {
         let mut values: Vec<_> = lines.into_iter().map(|line| ("commands", line)).collect();
         values.extend([
@@ -79,6 +83,7 @@ proptest! {
             ("taskToken", token),
             ("onFailure", on_failure),
             ("onAbandon", on_abandon),
+            ("outputBytes", output_bytes),
         ]);
         let document = if is_shell { "SfnRunShellScript" } else { "SfnRunPowerShellScript" };
         check(&request(document, values));

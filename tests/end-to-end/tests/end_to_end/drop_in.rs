@@ -357,6 +357,7 @@ const SCRIPT_PARAMETERS: Parameters = &[
     ("taskToken", "String", None),
     ("onFailure", "String", Some("Fail")),
     ("onAbandon", "String", Some("Cancel")),
+    ("outputBytes", "String", Some("196608")),
 ];
 
 #[rstest]
@@ -368,6 +369,7 @@ const SCRIPT_PARAMETERS: Parameters = &[
     ("taskToken", "String", None),
     ("onFailure", "String", Some("Fail")),
     ("onAbandon", "String", Some("Cancel")),
+    ("outputBytes", "String", Some("196608")),
 ])]
 #[case("SfnRunCommandByInstanceIds", "Automation", "0.3", &[
     ("Commands", "StringList", None),

@@ -96,3 +96,30 @@ async fn hostile_text_is_text(#[case] task: fn(&str, &[&str], &str) -> Value) {
     };
     assert_eq!(sorted(stdout), sorted(&expected));
 }
+
+/// As README.md shows it: a value of the state's input is data of the script, not text of it.
+#[rstest]
+#[case::substitution("$(touch x) `touch x`")]
+#[case::quotes("'; touch x; '\"; touch x; \"")]
+#[case::lines("a\nEOF\ntouch x\n{{ssm:x}} \\ %s")]
+#[tokio::test]
+async fn a_value_of_the_input_is_data_of_the_script(#[case] value: &str) {
+    let sandbox = Sandbox::shared().await;
+    let nodes = sandbox.add_nodes(["online"]);
+    let mut run = crate::shell_task(&borrowed(&nodes), &[]);
+    let parameters = run["Parameters"]["Parameters"].as_object_mut().expect("an object");
+    parameters.remove("commands");
+    parameters.insert(
+        "commands.$".to_owned(),
+        json!(
+            "States.Array('set -eu', States.Format('name=$(printf %s {} | base64 -d)', \
+             States.Base64Encode($.Name)), 'printf \"%s\" \"$name\"', 'ls')"
+        ),
+    );
+    let states = json!({ "StartAt": "Run", "States": { "Run": run } });
+    let state_machine = sandbox.create_state_machine(&states).await;
+    let ended = sandbox.run(&state_machine, &json!({ "Name": value })).await;
+    let stdout = node(ended.success(), &nodes[0])["StandardOutputContent"].as_str();
+    let listed = stdout.and_then(|stdout| stdout.strip_prefix(value)).expect("the value");
+    assert!(!listed.lines().any(|name| name == "x"), "the value was run");
+}

@@ -2,13 +2,15 @@
 
 use std::iter::repeat_n;
 
-use sandbox_client::{NODES, Sandbox};
-use serde_json::Value;
+use aws_sdk_sfn::types::ExecutionStatus;
+use rstest::rstest;
+use sandbox_client::{Ended, NODES, Sandbox};
+use serde_json::{Value, json};
 
 use crate::{borrowed, node, shell_task};
 
-/// The longest output of a task (Step Functions service quotas).
-const OUTPUT_BYTES_MAX: usize = 262_144;
+/// The longest output of a task that does not say `outputBytes`.
+const OUTPUT_BYTES_MAX: usize = 196_608;
 /// The longest cause of a failed task (Step Functions API, `SendTaskFailure`).
 const CAUSE_CHARS_MAX: usize = 32_768;
 /// A standard output of so many bytes is cut.
@@ -86,9 +88,56 @@ async fn ten_long_outputs_are_read_in_full_and_shortened_to_what_fits() {
     assert!((OUTPUT_BYTES_MAX - 1_000..=OUTPUT_BYTES_MAX).contains(&bytes), "{bytes} bytes");
     for id in &nodes {
         let stdout = stdout_of(node(output, id));
-        assert!(stdout.len() > 4_000, "{} characters", stdout.len());
+        assert!(stdout.len() > 3_000, "{} characters", stdout.len());
         assert!(stdout.bytes().all(|byte| byte == 1));
     }
+}
+
+/// Runs a script that fills any answer, on ten nodes, in a state that keeps its input beside the
+/// output and catches every error.
+async fn ten_talkative_nodes(output_bytes: Option<&str>) -> Ended {
+    let sandbox = Sandbox::shared().await;
+    let nodes = sandbox.add_nodes(["online"; 10]);
+    let script = print('\u{1}', 10_000).replace('\u{1}', "\\x01");
+    let mut run = shell_task(&borrowed(&nodes), &[&script]);
+    if let Some(bytes) = output_bytes {
+        run["Parameters"]["Parameters"]["outputBytes"] = json!([bytes]);
+    }
+    run["ResultPath"] = json!("$.Result");
+    run["Catch"] = json!([{ "ErrorEquals": ["States.ALL"], "Next": "Caught" }]);
+    let states = json!({ "Run": run, "Caught": { "Type": "Succeed" } });
+    let definition = json!({ "StartAt": "Run", "States": states });
+    let state_machine = sandbox.create_state_machine(&definition).await;
+    sandbox.run(&state_machine, &json!({ "Given": "x".repeat(2_000) })).await
+}
+
+#[tokio::test]
+async fn a_state_has_room_for_its_input_beside_the_output_of_ten_talkative_nodes() {
+    let ended = ten_talkative_nodes(None).await;
+    let output = ended.success();
+    assert_eq!(output["Given"].as_str().map(str::len), Some(2_000));
+    assert_eq!(output["Result"]["Invocations"].as_array().map(Vec::len), Some(10));
+}
+
+#[tokio::test]
+async fn an_output_of_262_144_bytes_leaves_no_room_and_no_catch_helps() {
+    let ended = ten_talkative_nodes(Some("262144")).await;
+    assert_eq!(ended.status, ExecutionStatus::Failed, "{ended:?}");
+    assert_eq!(ended.error.as_deref(), Some("States.DataLimitExceeded"), "{ended:?}");
+}
+
+#[rstest]
+#[case::too_short("2047")]
+#[case::too_long("262145")]
+#[case::words("64 KiB")]
+#[tokio::test]
+async fn output_bytes_out_of_bounds_are_refused_by_name(#[case] value: &str) {
+    let sandbox = Sandbox::shared().await;
+    let mut run = shell_task(&[NODES[0]], &["true"]);
+    run["Parameters"]["Parameters"]["outputBytes"] = json!([value]);
+    let ended = sandbox.run_task(&run).await;
+    assert_eq!(ended.error.as_deref(), Some("Ssm.InvalidParametersException"), "{ended:?}");
+    assert!(ended.cause.unwrap_or_default().contains("outputBytes"));
 }
 
 #[tokio::test]
@@ -133,6 +182,16 @@ async fn a_script_that_prints_nothing_has_empty_outputs() {
     let ended = sandbox.run_task(&shell_task(&[NODES[0]], &["true"])).await;
     let node = node(ended.success(), NODES[0]);
     assert_eq!((stdout_of(node), &node["StandardErrorContent"]), ("", &"".into()));
+}
+
+#[tokio::test]
+async fn a_separator_without_standard_error_is_not_misread() {
+    let sandbox = Sandbox::shared().await;
+    let script = ["echo before", "echo '----------ERROR-------'", "echo after"];
+    let ended = sandbox.run_task(&shell_task(&[NODES[0]], &script)).await;
+    let node = node(ended.success(), NODES[0]);
+    assert_eq!(stdout_of(node), "before\n----------ERROR-------\nafter\n");
+    assert_eq!(node["StandardErrorContent"], "");
 }
 
 #[tokio::test]
