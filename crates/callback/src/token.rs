@@ -1,6 +1,7 @@
 //! The task token. Anyone who holds it and may call `states:SendTask*` can answer the task.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -38,6 +39,11 @@ impl TaskToken {
         }
     }
 
+    /// A hash of the token that tells nothing about it, and that only the owner of `keys` can compute.
+    pub fn fingerprint(&self, keys: &RandomState) -> u64 {
+        keys.hash_one(self.expose())
+    }
+
     /// The token itself, for requests to Step Functions only.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -59,6 +65,15 @@ mod tests {
         let token = TaskToken::from_parameter(&["AAAAKgAAAAIAAAAA".into()]).unwrap();
         assert_eq!(format!("{token:?}"), "TaskToken(REDACTED)");
         assert_eq!(token.expose(), "AAAAKgAAAAIAAAAA");
+    }
+
+    #[test]
+    fn a_fingerprint_is_that_of_the_token_and_of_the_keys() {
+        let token = |text: &str| TaskToken::from_parameter(&[text.to_owned()]).unwrap();
+        let (keys, others) = (RandomState::new(), RandomState::new());
+        assert_eq!(token("one").fingerprint(&keys), token("one").fingerprint(&keys));
+        assert_ne!(token("one").fingerprint(&keys), token("two").fingerprint(&keys));
+        assert_ne!(token("one").fingerprint(&keys), token("one").fingerprint(&others));
     }
 
     #[test]
