@@ -102,7 +102,8 @@ impl Automation {
 
     async fn runbook(&self, reference: &str) -> Result<Runbook, ApiError> {
         let name = plain_name(reference);
-        let document = self.shared.documents.document(name).await.map_err(ApiError::internal)?;
+        let document =
+            self.shared.documents.document(name, None).await.map_err(ApiError::internal)?;
         let unknown = |reason: &str| {
             let message = format!("Document {name}: {reason}");
             ApiError::refused("AutomationDefinitionNotFoundException", message)

@@ -16,7 +16,11 @@ const ROLE: &str = "arn:aws:iam::123456789012:role/Known";
 struct TestDocuments(BTreeMap<String, Document>);
 
 impl Documents for TestDocuments {
-    fn document(&self, name: &str) -> BoxFuture<'static, Result<Option<Document>, String>> {
+    fn document(
+        &self,
+        name: &str,
+        _version: Option<&str>,
+    ) -> BoxFuture<'static, Result<Option<Document>, String>> {
         Box::pin(ready(Ok(self.0.get(name).cloned())))
     }
 }

@@ -5,19 +5,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::documents::Given;
-use crate::nodes::{Node, Target};
+use crate::nodes::{Node, PLATFORM_NAME, PLATFORM_VERSION, Target};
 use crate::status::StatusDetails;
 use crate::store::{CommandRecord, CommandState, InvocationRecord, InvocationState, StepReport};
 use crate::time::{EpochSeconds, elapsed, iso};
 
-/// The most characters of a step's output in a list.
-const LISTED_CHARS_MAX: usize = 2_500;
-/// The agent's line between standard output and standard error in a list.
-const ERROR_SEPARATOR: &str = "\n----------ERROR-------\n";
-/// The agent's mark at the end of a cut standard output in a list.
-const STDOUT_CUT: &str = "\n---Output truncated---";
-/// The agent's mark at the end of a cut standard error in a list.
-const STDERR_CUT: &str = "\n---Error truncated----";
+/// The most characters of standard error that the service gives back, without a mark of the cut.
+const STDERR_CHARS_MAX: usize = 8_000;
 /// The version of the agent that nodes claim to run.
 const AGENT_VERSION: &str = "3.3.0.0";
 /// The URL of an output in S3: there is none.
@@ -93,7 +87,7 @@ struct ListedStep<'a> {
     response_start_date_time: EpochSeconds,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_finish_date_time: Option<EpochSeconds>,
-    output: String,
+    output: &'a str,
     standard_output_url: &'a str,
     standard_error_url: &'a str,
     output_s3_region: &'a str,
@@ -248,7 +242,7 @@ impl<'a> ListedInvocation<'a> {
             document_version: &request.document_version,
             requested_date_time: EpochSeconds(record.requested),
             status: state.details.into(),
-            trace_output: "",
+            trace_output: &state.trace_output,
             standard_output_url: NO_URL,
             standard_error_url: NO_URL,
             command_plugins: steps.iter().map(|step| ListedStep::of(record, step)).collect(),
@@ -267,7 +261,7 @@ impl<'a> ListedStep<'a> {
             response_code: step.response_code,
             response_start_date_time: EpochSeconds(step.started),
             response_finish_date_time: step.finished.map(EpochSeconds),
-            output: listed_output(&step.stdout, &step.stderr),
+            output: &step.output,
             standard_output_url: NO_URL,
             standard_error_url: NO_URL,
             output_s3_region: &record.request.output_s3_region,
@@ -305,7 +299,8 @@ impl<'a> StepOfInvocation<'a> {
             status: ended.map_or(state.details, |step| step.details).into(),
             standard_output_content: step.map_or("", |step| &step.stdout),
             standard_output_url: NO_URL,
-            standard_error_content: step.map_or("", |step| &step.stderr),
+            standard_error_content: step
+                .map_or("", |step| beginning(&step.stderr, STDERR_CHARS_MAX)),
             standard_error_url: NO_URL,
             cloud_watch_output_config: (&record.request.cloud_watch_output_config).into(),
         }
@@ -323,8 +318,8 @@ impl<'a> DescribedNode<'a> {
             agent_version: AGENT_VERSION,
             is_latest_version: true,
             platform_type: node.file.platform_type.as_str(),
-            platform_name: "Sandbox",
-            platform_version: "1",
+            platform_name: PLATFORM_NAME,
+            platform_version: PLATFORM_VERSION,
             resource_type: node.resource_type(),
             name: name.unwrap_or_default(),
             ip_address: "127.0.0.1",
@@ -333,33 +328,9 @@ impl<'a> DescribedNode<'a> {
     }
 }
 
-/// Both outputs in one text of at most 2,500 characters, as the agent makes it: what does not fit
-/// is cut from the longer one first, and both get the same when both are too long.
-fn listed_output(stdout: &str, stderr: &str) -> String {
-    let separator = if stderr.is_empty() { "" } else { ERROR_SEPARATOR };
-    let room = LISTED_CHARS_MAX - separator.chars().count();
-    let (stdout_chars, stderr_chars) = (stdout.chars().count(), stderr.chars().count());
-    if stdout_chars + stderr_chars <= room {
-        return format!("{stdout}{separator}{stderr}");
-    }
-    let half = room / 2;
-    let (stdout_room, stderr_room) = if stderr_chars <= half {
-        (room - stderr_chars, stderr_chars)
-    } else if stdout_chars <= half {
-        (stdout_chars, room - stdout_chars)
-    } else {
-        (half, half)
-    };
-    let stdout = shortened(stdout, stdout_room, STDOUT_CUT);
-    let stderr = shortened(stderr, stderr_room, STDERR_CUT);
-    format!("{stdout}{separator}{stderr}")
-}
-
-fn shortened(text: &str, chars_max: usize, mark: &str) -> String {
-    if text.chars().count() <= chars_max {
-        return text.to_owned();
-    }
-    text.chars().take(chars_max - mark.chars().count()).chain(mark.chars()).collect()
+/// The beginning of a text.
+fn beginning(text: &str, chars_max: usize) -> &str {
+    text.char_indices().nth(chars_max).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]
@@ -367,24 +338,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_outputs_share_one_text() {
-        assert_eq!(listed_output("out", ""), "out");
-        assert_eq!(listed_output("", "err"), "\n----------ERROR-------\nerr");
-        assert_eq!(listed_output("out", "err"), "out\n----------ERROR-------\nerr");
-    }
-
-    #[test]
-    fn a_long_listed_output_is_cut_with_the_marks_of_the_agent() {
-        let (long, short) = ("ä".repeat(3_000), "s".repeat(10));
-        for (stdout, stderr) in [(&long, &short), (&short, &long), (&long, &long)] {
-            let text = listed_output(stdout, stderr);
-            assert_eq!(text.chars().count(), LISTED_CHARS_MAX);
-            assert_eq!(text.contains(STDOUT_CUT), stdout.len() > 10);
-            assert_eq!(text.ends_with(STDERR_CUT), stderr.len() > 10);
-        }
-        let only = listed_output(&long, "");
-        assert_eq!(only.chars().count(), LISTED_CHARS_MAX);
-        assert!(only.ends_with(STDOUT_CUT));
-        assert_eq!(listed_output(&"x".repeat(2_500), ""), "x".repeat(2_500));
+    fn the_beginning_is_counted_in_characters() {
+        assert_eq!(beginning("äöü", 3), "äöü");
+        assert_eq!(beginning("äöü", 2), "äö");
     }
 }

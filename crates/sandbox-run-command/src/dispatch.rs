@@ -2,16 +2,16 @@
 //! none after its time to begin has passed.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::agent::{self, Agent};
-use crate::documents::{CommandDocument, Values};
+use crate::agent::{Agent, Answer, Prepared, Stop, WORKER_TIMEOUT, worker_lost};
+use crate::documents::{Action, CommandDocument, Step, Values};
 use crate::limit::Limit;
-use crate::nodes::{Behaviour, Node, Target};
+use crate::nodes::{Behaviour, Node, Platform, Target};
 use crate::shared::Shared;
 use crate::status::StatusDetails;
 use crate::store::{Number, StepReport};
@@ -97,13 +97,14 @@ async fn invoke(
     plan: Arc<Plan>,
     position: usize,
     node: Node,
-    mut cancel: watch::Receiver<bool>,
+    cancel: watch::Receiver<bool>,
 ) {
     let report = |details: StatusDetails, steps: &[StepReport]| {
         shared.store().report(plan.number, position, details, steps)
     };
-    let platform = node.file.platform_type;
-    match node.file.agent {
+    let stop = Stop::new(cancel, shared.closing.subscribe());
+    let behaviour = node.file.agent;
+    match behaviour {
         Behaviour::Undeliverable => {
             report(StatusDetails::Undeliverable, &[]);
         }
@@ -112,31 +113,91 @@ async fn invoke(
         }
         Behaviour::Silent => {
             report(StatusDetails::InProgress, &[]);
-            let details = tokio::select! {
-                () = agent::cancelled(&mut cancel) => StatusDetails::Cancelled,
-                () = sleep_until(plan.deadline) => StatusDetails::DeliveryTimedOut,
-            };
-            report(details, &[]);
+            report(without_answer(stop, plan.deadline).await, &[]);
         }
-        Behaviour::Online if !plan.document.steps.iter().any(|step| step.runs_on(platform)) => {
+        Behaviour::Online | Behaviour::WorkerLost if !plan.document.is_for(&node) => {
             report(StatusDetails::InvalidPlatform, &[]);
         }
-        // It may have been cancelled since it was taken from the queue.
-        Behaviour::Online if !report(StatusDetails::InProgress, &[]) => {}
-        Behaviour::Online => {
+        Behaviour::Online | Behaviour::WorkerLost => {
+            let parameters = shared.parameters.as_ref();
+            let prepared = Prepared::of_command(&plan.document, &plan.values, parameters).await;
+            let document = match prepared {
+                Ok(document) => document,
+                Err(reason) => return shared.store().refuse(plan.number, position, &reason),
+            };
+            // It may have been cancelled since it was taken from the queue.
+            if !report(StatusDetails::InProgress, &[]) {
+                return;
+            }
             let agent = Agent {
                 node,
                 command_id: plan.command_id.clone(),
                 region: shared.settings.region.clone(),
                 documents: Arc::clone(&shared.documents),
+                parameters: Arc::clone(&shared.parameters),
                 environment: shared.settings.environment.clone(),
-                cancel,
+                random: shared.random.clone(),
+                stop: stop.clone(),
+                written: Mutex::default(),
             };
+            if behaviour == Behaviour::WorkerLost {
+                return lose_worker(agent, document, |steps| {
+                    report(StatusDetails::Failed, steps);
+                })
+                .await;
+            }
             let progress = |steps: &[StepReport]| {
                 report(StatusDetails::InProgress, steps);
             };
-            let (details, steps) = agent.run(&plan.document, &plan.values, progress).await;
-            report(details, &steps);
+            match agent.run(&document, progress).await {
+                Answer::Ended(details, steps) => {
+                    report(details, &steps);
+                }
+                Answer::None => {
+                    let details = without_answer(stop, plan.deadline).await;
+                    report(details, &[]);
+                }
+            }
         }
+    }
+}
+
+/// How an invocation ends of which the agent says nothing.
+async fn without_answer(mut stop: Stop, deadline: Instant) -> StatusDetails {
+    tokio::select! {
+        () = stop.requested() => StatusDetails::Cancelled,
+        () = sleep_until(deadline) => StatusDetails::DeliveryTimedOut,
+    }
+}
+
+/// Runs a document and loses sight of it: no cancel reaches it, and what it reports is not seen. A
+/// minute later, the agent reports a failure.
+async fn lose_worker(agent: Agent, document: Prepared, report: impl FnOnce(&[StepReport])) {
+    let mut stop = agent.stop.without_cancel();
+    let agent = Agent { stop: stop.clone(), ..agent };
+    let lost: Vec<_> = document.steps.first().map(|step| step.name.clone()).into_iter().collect();
+    let run = tokio::spawn(async move {
+        agent.run(&document, |_| {}).await;
+    });
+    tokio::select! {
+        () = sleep(WORKER_TIMEOUT) => {}
+        () = stop.requested() => {}
+    }
+    let steps: Vec<_> = lost.iter().map(|step| worker_lost(step)).collect();
+    report(&steps);
+    if let Err(error) = run.await {
+        // A fault of this program: better loud than hidden.
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+impl CommandDocument {
+    /// Whether the service lets the node have the document: not if it has shell scripts only, and
+    /// the node runs Windows. Preconditions do not count.
+    fn is_for(&self, node: &Node) -> bool {
+        let is_shell = |step: &Step| step.action == Action::RunShellScript;
+        self.steps.is_empty()
+            || node.file.platform_type == Platform::Linux
+            || !self.steps.iter().all(is_shell)
     }
 }

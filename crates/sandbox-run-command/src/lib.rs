@@ -6,10 +6,9 @@
 //! and `answer` answer reads from the store, as late as [`Settings::read_lag`] says. Every change
 //! of a status is an event, made by `store::event`.
 //!
-//! Statuses, limits, refusals and the small habits of the agent are those of the real service, so
-//! that a program which works here works there. Missing are document versions, output in S3 and
-//! CloudWatch, notifications, alarms, resource groups, and the reboot that exit code 194 asks
-//! for (here it counts as a failure).
+//! Statuses, limits, refusals and the habits of the agent are those of the real ones, so that a
+//! program which works here works there. What is missing, and what is assumed of the service, is
+//! listed in the README of this crate.
 
 mod agent;
 mod answer;
@@ -20,6 +19,8 @@ mod limit;
 mod list;
 pub mod locked;
 mod nodes;
+pub mod parameter_store;
+mod random;
 mod request;
 mod shared;
 mod status;
@@ -46,6 +47,8 @@ use dispatch::{Plan, Selection};
 use documents::{CommandDocument, Documents};
 use limit::Limit;
 use nodes::Nodes;
+use parameter_store::ParameterStore;
+use random::Random;
 use request::{
     CancelCommand, DescribeInstances, GetInvocation, List, SendCommand, check_instance_ids,
 };
@@ -77,6 +80,7 @@ impl RunCommand {
     pub fn new(
         settings: Settings,
         documents: Arc<dyn Documents>,
+        parameters: Arc<dyn ParameterStore>,
         events: mpsc::UnboundedSender<Value>,
     ) -> Self {
         let Settings { region, account, .. } = settings.clone();
@@ -84,7 +88,10 @@ impl RunCommand {
         let shared = Shared {
             nodes: Nodes::new(&settings.directory),
             documents,
+            parameters,
+            random: Random::new(settings.seed),
             store: Mutex::new(store),
+            closing: watch::Sender::new(false),
             active: watch::Sender::new(0),
             settings,
         };
@@ -116,6 +123,7 @@ impl RunCommand {
     /// until they are gone, at most ten seconds.
     pub async fn stop(&self) {
         self.shared.store().close();
+        self.shared.closing.send_replace(true);
         let mut active = self.shared.active.subscribe();
         if timeout(STOP_TIMEOUT, active.wait_for(|count| *count == 0)).await.is_err() {
             eprintln!(
@@ -128,7 +136,9 @@ impl RunCommand {
     async fn send_command(&self, request: SendCommand) -> Result<Value, ApiError> {
         request.check()?;
         let reference = api::required("documentName", request.document_name.as_ref())?;
-        let document = CommandDocument::find(self.shared.documents.as_ref(), reference).await?;
+        let version = Some(request.document_version.as_str()).filter(|version| !version.is_empty());
+        let documents = self.shared.documents.as_ref();
+        let document = CommandDocument::find(documents, reference, version).await?;
         let values = document.bind(&request.parameters)?;
         let nodes = self.select(&request).await?;
         let total_timeout = Duration::from_secs(request.timeout_seconds())

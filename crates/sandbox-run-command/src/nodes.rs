@@ -1,10 +1,11 @@
 //! Managed nodes: directories with an id, a name, tags, and a behaviour of their agent.
 
+mod directories;
 mod target;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +59,15 @@ pub enum Behaviour {
     Undeliverable,
     /// It may not run what it is sent: `AccessDenied` at once.
     AccessDenied,
+    /// It loses its document worker as soon as a script has begun: the script runs on, and a minute
+    /// later the agent reports a failure.
+    WorkerLost,
 }
+
+/// The operating system of every node, as scripts and `DescribeInstanceInformation` see it.
+pub(crate) const PLATFORM_NAME: &str = "Sandbox";
+/// Its version.
+pub(crate) const PLATFORM_VERSION: &str = "1";
 
 /// The file in a node's directory that describes it.
 const NODE_FILE: &str = "node.json";
@@ -128,7 +137,10 @@ impl Node {
     pub(crate) fn ping_status(&self) -> &'static str {
         match self.file.agent {
             Behaviour::Silent => "ConnectionLost",
-            Behaviour::Online | Behaviour::Undeliverable | Behaviour::AccessDenied => "Online",
+            Behaviour::Online
+            | Behaviour::Undeliverable
+            | Behaviour::AccessDenied
+            | Behaviour::WorkerLost => "Online",
         }
     }
 
@@ -137,20 +149,13 @@ impl Node {
         if self.id.starts_with("mi-") { "ManagedInstance" } else { "EC2Instance" }
     }
 
-    /// The directory that a script starts in: the node's own, or what `workingDirectory` names
-    /// inside it. A script's `/home/ssm-user/` never is that of this machine.
-    pub(crate) fn working_directory(&self, wanted: &str) -> PathBuf {
-        let mut inside = PathBuf::new();
-        for component in Path::new(wanted).components() {
-            match component {
-                Component::Normal(name) => inside.push(name),
-                Component::ParentDir => {
-                    inside.pop();
-                }
-                Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
-            }
-        }
-        self.home.join(inside)
+    /// The directory that a script starts in. It need not be there.
+    ///
+    /// # Errors
+    ///
+    /// One that every node has could not be made.
+    pub(crate) fn working_directory(&self, wanted: &str) -> io::Result<PathBuf> {
+        directories::working_directory(&self.home, wanted)
     }
 }
 
@@ -247,19 +252,6 @@ mod tests {
         assert!(!node().is_targeted(&[web, target("InstanceIds", &["i-12345678"])]));
         assert!(!node().is_targeted(&[target("tag:role", &["web"])]));
         assert!(!node().is_targeted(&[target("tag:Role", &[])]));
-    }
-
-    #[test]
-    fn a_working_directory_stays_inside_the_node() {
-        let home = node().home;
-        for none in ["", "/", ".", "..", "/../.."] {
-            assert_eq!(node().working_directory(none), home, "{none:?}");
-        }
-        for inside in ["/home/ssm-user/", "home/ssm-user", "/../home/x/../ssm-user"] {
-            assert_eq!(node().working_directory(inside), home.join("home/ssm-user"), "{inside:?}");
-        }
-        // To the agent, quotes are a name like any other.
-        assert_eq!(node().working_directory("\"\""), home.join("\"\""));
     }
 
     #[tokio::test]

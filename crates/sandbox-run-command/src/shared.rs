@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use crate::documents::Documents;
 use crate::locked::Locked;
 use crate::nodes::Nodes;
+use crate::parameter_store::ParameterStore;
+use crate::random::Random;
 use crate::store::Store;
 
 /// What a sandbox decides about its Run Command.
@@ -25,6 +27,8 @@ pub struct Settings {
     pub read_lag: Duration,
     /// Set for every script: the sandbox's own mark, by which its processes are found.
     pub environment: Vec<(String, String)>,
+    /// The seed of what is left to chance: the order of outputs inside nested documents.
+    pub seed: u64,
 }
 
 /// What requests and running commands have in common.
@@ -32,7 +36,11 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) nodes: Nodes,
     pub(crate) documents: Arc<dyn Documents>,
+    pub(crate) parameters: Arc<dyn ParameterStore>,
+    pub(crate) random: Random,
     pub(crate) store: Mutex<Store>,
+    /// Turns true when the sandbox ends. Then every script ends, also one that no cancel reaches.
+    pub(crate) closing: watch::Sender<bool>,
     /// How many commands are being carried out.
     pub(crate) active: watch::Sender<usize>,
 }

@@ -175,6 +175,15 @@ impl Store {
         details: StatusDetails,
         steps: &[StepReport],
     ) -> bool {
+        self.set(number, position, InvocationState::of(details, steps))
+    }
+
+    /// The agent has refused the document for this reason. Does nothing if the invocation has ended.
+    pub(crate) fn refuse(&mut self, number: Number, position: usize, reason: &str) {
+        self.set(number, position, InvocationState::refused(reason));
+    }
+
+    fn set(&mut self, number: Number, position: usize, state: InvocationState) -> bool {
         let now = Instant::now();
         let command = &mut self.commands[number];
         let invocation = &mut command.invocations[position];
@@ -183,9 +192,9 @@ impl Store {
             return false;
         }
         // A script that is being stopped stays so until it has ended.
-        let cancelling = before == StatusDetails::Cancelling && !details.is_terminal();
-        let details = if cancelling { before } else { details };
-        invocation.state.push(now, InvocationState { details, steps: steps.into() });
+        let cancelling = before == StatusDetails::Cancelling && !state.details.is_terminal();
+        let details = if cancelling { before } else { state.details };
+        invocation.state.push(now, InvocationState { details, ..state });
         if details.is_terminal() {
             let mut state = *command.state.current();
             state.counts.add(details);
@@ -219,7 +228,7 @@ impl Store {
 
     fn cancel_invocation(&mut self, number: Number, position: usize) {
         let invocation = &self.commands[number].invocations[position];
-        let InvocationState { details, steps } = invocation.state.current().clone();
+        let InvocationState { details, steps, .. } = invocation.state.current().clone();
         // Also if it is pending: it may have been taken from the queue just now.
         invocation.cancel.send_replace(true);
         if details == StatusDetails::Pending {

@@ -115,12 +115,12 @@ fn cases(nodes: &[String]) -> [Case; 4] {
             expected: Expected::Failure { error: "RunCommand.Failed", response_code: 3 },
         },
         Case {
-            title: "4  a script that outlives its executionTimeout of 2 s",
+            title: "4  a script that outlives its executionTimeout of 5 s",
             state_machine: "run-command-by-instance-ids",
             input: json!({
                 "InstanceIds": [first],
                 "Commands": ["echo started", "sleep 60"],
-                "ExecutionTimeout": "2",
+                "ExecutionTimeout": "5",
             }),
             expected: Expected::Failure {
                 error: "RunCommand.ExecutionTimedOut",

@@ -35,6 +35,7 @@ use crate::lambda::requests::LambdaRequests;
 use crate::moto::{self, Moto, MotoError};
 use crate::ssm::account::EndpointAccount;
 use crate::ssm::documents::StoredDocuments;
+use crate::ssm::parameters::StoredParameters;
 use crate::step_functions::{self, StateMachinesError};
 
 /// Each node has this tag, and this is its value.
@@ -302,8 +303,10 @@ impl Parts {
                 account: ACCOUNT.to_owned(),
                 read_lag: settings.read_lag,
                 environment: vec![mark.clone()],
+                seed: settings.faults.seed,
             },
             documents,
+            Arc::new(StoredParameters::new(moto.clone())),
             events.clone(),
         );
         let for_functions = functions::Settings {

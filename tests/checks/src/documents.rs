@@ -17,6 +17,7 @@ use futures_util::future::{BoxFuture, ready};
 use sandbox_automation::{Account, Automation, Service};
 use sandbox_run_command::api::ApiError;
 use sandbox_run_command::documents::{Document, Documents};
+use sandbox_run_command::parameter_store::{ParameterStore, StoredParameter};
 use sandbox_run_command::{NodeFile, RunCommand, Settings, create_node};
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
@@ -33,8 +34,10 @@ const ROLE: &str = "arn:aws:iam::123456789012:role/SSMSyncRole";
 const SHELL: &str = "#!/bin/sh\npwd\nfor script; do :; done\nexec /bin/cat \"$script\"\n";
 /// The first line of every script.
 const FIRST_LINE: &str = "# not run";
-/// What Run Command keeps of a standard output, without its mark of a cut.
-const STDOUT_CHARS_KEPT: usize = 23_980;
+/// A standard output of so many bytes is cut.
+const STDOUT_BYTES_MAX: usize = 24_000;
+/// What the agent keeps of it then, without its mark of a cut.
+const STDOUT_BYTES_KEPT: usize = 23_980;
 /// How long a command or an automation may take: a hang is a failure.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
@@ -181,12 +184,14 @@ async fn ended(run_command: &RunCommand, events: &mut UnboundedReceiver<Value>, 
 fn is_good(request: &Request) -> bool {
     let given = |name: &str| request.parameters.contains_key(name);
     let declared = DOCUMENTS.parameters(&request.document);
+    let is_automation = request.document.starts_with("SfnRunCommand");
     let one = |name: &str, is_good: &dyn Fn(&str) -> bool| match request.values(name) {
         [] => !given(name),
+        // The agent knows what it stands for, and checks that.
+        [text] if !is_automation && has_reference(text) => true,
         [text] => is_good(text),
         _ => false,
     };
-    let is_automation = request.document.starts_with("SfnRunCommand");
     let token = |text: &str| {
         is_automation
             || (text.len() <= 2_048
@@ -195,7 +200,7 @@ fn is_good(request: &Request) -> bool {
     };
     let seconds = |text: &str| {
         let number = text.parse::<u32>().ok();
-        number.is_some_and(|number| (1..=172_800).contains(&number) && number.to_string() == text)
+        number.is_some_and(|number| (5..=172_800).contains(&number) && number.to_string() == text)
     };
     let directory = |text: &str| is_automation || text.chars().count() <= 4_096;
     let name = |text: &str| {
@@ -218,8 +223,22 @@ fn is_good(request: &Request) -> bool {
         && one("onFailure", &|text| ["Fail", "Report"].contains(&text))
         && one("onAbandon", &|text| ["Cancel", "Continue"].contains(&text))
         && one("documentName", &name)
-        && one("documentParameters", &map)
+        // JSON, YAML, or what the agent refuses.
+        && one("documentParameters", &|_| true)
         && maps(request.values("Targets"))
+}
+
+/// Whether a text refers to Parameter Store, in which nothing is kept here.
+fn has_reference(text: &str) -> bool {
+    let is_name =
+        |character: char| character.is_ascii_alphanumeric() || "/_.:-".contains(character);
+    text.match_indices("{{").any(|(start, braces)| {
+        let inside = text[start + braces.len()..].trim_start_matches(' ');
+        inside.strip_prefix("ssm:").is_some_and(|name| {
+            let rest = name.trim_start_matches(is_name);
+            rest.len() < name.len() && rest.trim_start_matches(' ').starts_with("}}")
+        })
+    })
 }
 
 /// Starts an automation, and looks at the command that it starts.
@@ -337,13 +356,15 @@ impl Place {
             read_lag: Duration::ZERO,
             // The last one of a name counts, so no other program is found.
             environment: vec![("PATH".to_owned(), path)],
+            seed: 0,
         };
         let (events, received) = mpsc::unbounded_channel();
-        (RunCommand::new(settings, Arc::clone(&*DOCUMENTS) as _, events), received)
+        let documents = Arc::clone(&*DOCUMENTS) as _;
+        (RunCommand::new(settings, documents, Arc::new(NoParameters), events), received)
     }
 
     fn programs(&self) -> PathBuf {
-        self.directory.path().join("programs")
+        self.home().join("bin")
     }
 
     fn home(&self) -> PathBuf {
@@ -359,10 +380,16 @@ impl Place {
     ) {
         let stdout = invocation["StandardOutputContent"].as_str().expect("a text");
         let home = self.home().canonicalize().expect("the node is there");
-        let Some(directory) = directory_below(&home, working_directory) else {
+        let Some(directory) = directory_on(&home, working_directory) else {
             assert_eq!((&invocation["Status"], stdout), (&json!("Failed"), ""), "{request:?}");
             return;
         };
+        if request.parameters.values().flatten().any(|text| has_reference(text)) {
+            // The agent refuses the document. In the name of a nested parameter, none is looked for.
+            let is_refused = (&invocation["Status"], stdout) == (&json!("Failed"), "");
+            assert!(is_refused || request.document == "SfnRunDocument", "{request:?}");
+            return;
+        }
         if invocation["Status"] == "Failed" {
             // A nested document that is not there, or does not take its parameters.
             assert_eq!(request.document, "SfnRunDocument", "{invocation} of {request:?}");
@@ -373,11 +400,11 @@ impl Place {
         let Some(lines) = lines else { return };
         let script: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
         let expected = format!("{}\n{script}", directory.display());
-        if expected.chars().count() <= STDOUT_CHARS_KEPT {
+        if expected.len() < STDOUT_BYTES_MAX {
             assert_eq!(stdout, expected, "{request:?}");
         } else {
-            let kept: String = expected.chars().take(STDOUT_CHARS_KEPT).collect();
-            assert!(stdout.starts_with(&kept), "{stdout}");
+            let kept = &expected[..expected.floor_char_boundary(STDOUT_BYTES_KEPT)];
+            assert!(stdout.starts_with(kept), "{stdout}");
         }
     }
 
@@ -385,7 +412,7 @@ impl Place {
     fn clear(&self) {
         for entry in fs::read_dir(self.home()).expect("the node is there") {
             let entry = entry.expect("an entry");
-            if entry.file_name() != "node.json" {
+            if !["node.json", "bin"].contains(&&*entry.file_name().to_string_lossy()) {
                 fs::remove_dir_all(entry.path()).expect("only directories are made");
             }
         }
@@ -396,13 +423,17 @@ impl Place {
             names.sort();
             names
         };
-        assert_eq!(names(self.directory.path()), ["nodes", "programs"]);
+        assert_eq!(names(self.directory.path()), ["nodes"]);
         assert_eq!(names(&self.directory.path().join("nodes")), [NODE]);
     }
 }
 
-/// Where a working directory is on the node; `None` where no file system has such a directory.
-fn directory_below(home: &Path, wanted: &str) -> Option<PathBuf> {
+/// Where a working directory is on the node: the agent's own unless it is absolute; `None` where the
+/// node has no such directory.
+fn directory_on(home: &Path, wanted: &str) -> Option<PathBuf> {
+    if !wanted.starts_with('/') {
+        return Some(home.to_owned());
+    }
     let mut names: Vec<&OsStr> = Vec::new();
     for component in Path::new(wanted).components() {
         match component {
@@ -413,12 +444,7 @@ fn directory_below(home: &Path, wanted: &str) -> Option<PathBuf> {
     }
     let mut directory = home.to_owned();
     directory.extend(&names);
-    // Lengths in bytes, as on Linux; the node's own file is no directory.
-    let is_name = |name: &&OsStr| name.len() <= 255 && !name.as_encoded_bytes().contains(&0);
-    let is_possible = names.iter().all(is_name)
-        && directory.as_os_str().len() < 4_096
-        && names.first().is_none_or(|name| *name != "node.json");
-    is_possible.then_some(directory)
+    directory.is_dir().then_some(directory)
 }
 
 /// The documents of the template.
@@ -453,8 +479,24 @@ impl TemplateDocuments {
     }
 }
 
+/// A Parameter Store in which nothing is kept.
+struct NoParameters;
+
+impl ParameterStore for NoParameters {
+    fn parameters(
+        &self,
+        _names: Vec<String>,
+    ) -> BoxFuture<'static, Result<BTreeMap<String, StoredParameter>, String>> {
+        Box::pin(ready(Ok(BTreeMap::new())))
+    }
+}
+
 impl Documents for TemplateDocuments {
-    fn document(&self, name: &str) -> BoxFuture<'static, Result<Option<Document>, String>> {
+    fn document(
+        &self,
+        name: &str,
+        _version: Option<&str>,
+    ) -> BoxFuture<'static, Result<Option<Document>, String>> {
         Box::pin(ready(Ok(self.0.get(name).cloned())))
     }
 }

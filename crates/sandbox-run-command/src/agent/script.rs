@@ -2,32 +2,25 @@
 
 use std::io;
 use std::path::Path;
-use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use super::go;
+use super::output::{OUTPUT_BYTES_MAX, Output};
+use super::stop::Stop;
 use crate::locked::Locked;
 
-/// The most characters of standard output that the agent keeps.
-pub(crate) const STDOUT_CHARS_MAX: usize = 24_000;
-/// The most characters of standard error that the agent keeps.
-pub(crate) const STDERR_CHARS_MAX: usize = 8_000;
-/// What the agent writes at the end of an output that it cut.
-const CUT_MARK: &str = "--output truncated--";
-/// The longest UTF-8 sequence of one character, in bytes.
-const UTF8_BYTES_MAX: usize = 4;
-/// How long a cancelled script has between SIGTERM and SIGKILL.
-const TERM_GRACE: Duration = Duration::from_millis(300);
-/// How long the output may stay open after the script itself has ended.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// Held while a script's file is written and while a process starts. Otherwise a process that is
+/// just starting could hold the file open for writing, and then the file could not be run.
+static FILES_AND_STARTS: Mutex<()> = Mutex::new(());
 
 /// What is to be run.
 #[derive(Debug)]
@@ -43,12 +36,16 @@ pub(crate) struct Script<'a> {
 /// How a script ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// With an exit code; 128 and the signal's number when a signal ended it.
+    /// With an exit code.
     Exited(i32),
-    /// `executionTimeout` passed.
+    /// By a signal. The text names it as Go does.
+    Signalled(String),
+    /// It was killed, because its execution timeout had passed.
     TimedOut,
-    /// The invocation was cancelled.
-    Cancelled,
+    /// It was killed, because it was told to stop.
+    Stopped,
+    /// Its process group was to be killed and is not there any more. The text says why.
+    NotKilled(String),
     /// There was no process. The text says why.
     NotStarted(String),
 }
@@ -57,24 +54,35 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) ending: Ending,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub(crate) output: Output,
 }
 
-/// Runs a script to its end, or until its time is up, or until `cancel` turns true. None of its
-/// process group is left after the latter two.
-pub(crate) async fn run(script: &Script<'_>, cancel: watch::Receiver<bool>) -> Finished {
+/// Writes a script's file, which can then be run. It is for its owner alone.
+pub(crate) fn write(file: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let _guard = FILES_AND_STARTS.locked();
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o700).open(file)?;
+    file.write_all(text.as_bytes())
+}
+
+/// Runs a script to its end, or until its time is up, or until it is told to stop. The latter two
+/// kill its process group at once. What has left the group lives on.
+///
+/// The script lasts until its outputs are closed, also if a child in the background keeps them open
+/// (seen with amazon-ssm-agent 3.3).
+pub(crate) async fn run(script: &Script<'_>, stop: Stop) -> Finished {
     match start(script) {
-        Ok(child) => supervise(child, script.execution_timeout, cancel).await,
-        Err(error) => Finished {
-            ending: Ending::NotStarted(format!("{}: {error}", script.command_line[0])),
-            stdout: String::new(),
-            stderr: String::new(),
-        },
+        Ok(child) => supervise(child, script.execution_timeout, stop).await,
+        Err(error) => {
+            Finished { ending: Ending::NotStarted(go::error(&error)), output: Output::default() }
+        }
     }
 }
 
 fn start(script: &Script<'_>) -> io::Result<Child> {
+    let _guard = FILES_AND_STARTS.locked();
     Command::new(&script.command_line[0])
         .args(&script.command_line[1..])
         .current_dir(script.working_directory)
@@ -88,46 +96,28 @@ fn start(script: &Script<'_>) -> io::Result<Child> {
         .spawn()
 }
 
-async fn supervise(
-    mut child: Child,
-    execution_timeout: Duration,
-    mut cancel: watch::Receiver<bool>,
-) -> Finished {
+async fn supervise(mut child: Child, execution_timeout: Duration, mut stop: Stop) -> Finished {
     let group = ProcessGroup::of(&child);
-    let (stdout, stdout_reader) = Capture::start(child.stdout.take(), STDOUT_CHARS_MAX);
-    let (stderr, stderr_reader) = Capture::start(child.stderr.take(), STDERR_CHARS_MAX);
-    let ending = tokio::select! {
-        status = child.wait() => Ending::of(status),
-        () = cancelled(&mut cancel) => {
-            group.signal(Signal::TERM);
-            // Whether it went by itself does not matter: the group is killed below.
-            let _ = timeout(TERM_GRACE, child.wait()).await;
-            Ending::Cancelled
-        }
-        () = sleep(execution_timeout) => Ending::TimedOut,
+    let mut stdout = Capture::start(child.stdout.take());
+    let mut stderr = Capture::start(child.stderr.take());
+    let ended = async {
+        let status = child.wait().await;
+        tokio::join!(stdout.closed(), stderr.closed());
+        Ending::of(status)
     };
-    if matches!(ending, Ending::TimedOut | Ending::Cancelled) {
-        group.signal(Signal::KILL);
+    let ending = tokio::select! {
+        biased;
+        ending = ended => ending,
+        () = stop.requested() => group.kill(Ending::Stopped),
+        () = sleep(execution_timeout) => group.kill(Ending::TimedOut),
+    };
+    let output = Output { stdout: stdout.stop(), stderr: stderr.stop() };
+    if matches!(ending, Ending::TimedOut | Ending::Stopped) {
         // After SIGKILL there is nothing to learn from its status.
         let _ = child.wait().await;
     }
-    // A child in the background may hold the pipes open. One that closed them lives on, as it does
-    // under the real agent.
-    let mut drained = pin!(async { tokio::join!(stdout_reader.end(), stderr_reader.end()) });
-    if timeout(DRAIN_GRACE, &mut drained).await.is_err() {
-        group.signal(Signal::KILL);
-        // Whoever holds the pipes now has left the group; what came so far is the output.
-        let _ = timeout(DRAIN_GRACE, &mut drained).await;
-    }
     group.release();
-    Finished { ending, stdout: stdout.text(), stderr: stderr.text() }
-}
-
-/// Waits until `cancel` turns true: for ever, if nobody can turn it any more.
-pub(crate) async fn cancelled(cancel: &mut watch::Receiver<bool>) {
-    if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
-        std::future::pending::<()>().await;
-    }
+    Finished { ending, output }
 }
 
 impl Ending {
@@ -136,9 +126,12 @@ impl Ending {
         match status {
             Ok(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => Self::Exited(code),
-                (None, signal) => Self::Exited(128 + signal.unwrap_or_default()),
+                (None, signal) => {
+                    let dumped = if status.core_dumped() { " (core dumped)" } else { "" };
+                    Self::Signalled(format!("{}{dumped}", go::signal(signal.unwrap_or_default())))
+                }
             },
-            Err(error) => Self::NotStarted(format!("its exit status is unknown: {error}")),
+            Err(error) => Self::NotStarted(go::error(&error)),
         }
     }
 }
@@ -156,11 +149,12 @@ impl ProcessGroup {
         Self { id }
     }
 
-    fn signal(&self, signal: Signal) {
-        if let Some(id) = self.id {
-            // The id stays taken as long as anybody is in the group, with its leader or without.
-            // It fails when the group is empty, which is fine.
-            let _ = kill_process_group(id, signal);
+    /// Kills whoever is in the group. `ending` is how the script ended by that, unless the group is
+    /// empty: the script has ended, and a child that has left the group keeps an output open.
+    fn kill(&self, ending: Ending) -> Ending {
+        match self.id.map(|id| kill_process_group(id, Signal::KILL)) {
+            Some(Err(errno)) => Ending::NotKilled(go::error(&errno.into())),
+            Some(Ok(())) | None => ending,
         }
     }
 
@@ -172,99 +166,94 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        self.signal(Signal::KILL);
+        if let Some(id) = self.id {
+            // It fails when the group is empty, which is fine.
+            let _ = kill_process_group(id, Signal::KILL);
+        }
     }
 }
 
 /// The beginning of one output of a script.
 struct Capture {
     kept: Arc<Mutex<Vec<u8>>>,
-    chars_max: usize,
+    is_stopped: Arc<AtomicBool>,
+    /// Reads to the output's end, so that the script is never blocked.
+    reader: Option<JoinHandle<()>>,
 }
-
-/// The task that reads an output to its end, so that the script is never blocked; ends when
-/// nobody waits for it.
-struct Reader(Option<JoinHandle<()>>);
 
 impl Capture {
-    fn start<R>(pipe: Option<R>, chars_max: usize) -> (Self, Reader)
-    where
-        R: AsyncRead + Send + Unpin + 'static,
-    {
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        // One character more than is kept in the end shows that something was cut.
-        let bytes_max = (chars_max + 1) * UTF8_BYTES_MAX;
-        let reader = pipe.map(|pipe| tokio::spawn(read(pipe, Arc::clone(&kept), bytes_max)));
-        (Self { kept, chars_max }, Reader(reader))
+    fn start(pipe: Option<impl AsyncRead + Send + Unpin + 'static>) -> Self {
+        let (kept, is_stopped) = (Arc::default(), Arc::default());
+        let reader =
+            pipe.map(|pipe| tokio::spawn(read(pipe, Arc::clone(&kept), Arc::clone(&is_stopped))));
+        Self { kept, is_stopped, reader }
     }
 
-    /// What was kept, as text.
-    fn text(&self) -> String {
-        let kept = self.kept.locked();
-        cut(String::from_utf8_lossy(&kept).into_owned(), self.chars_max)
-    }
-}
-
-impl Reader {
     /// Waits until the last writer has closed the output.
-    async fn end(mut self) {
-        if let Some(task) = &mut self.0 {
+    async fn closed(&mut self) {
+        if let Some(task) = &mut self.reader {
             // It neither panics nor is aborted by anyone else.
             let _ = task.await;
         }
+        self.reader = None;
+    }
+
+    /// What was kept. Keeps no more.
+    fn stop(&self) -> Vec<u8> {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        std::mem::take(&mut *self.kept.locked())
     }
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
-    }
-}
-
-async fn read(mut pipe: impl AsyncRead + Unpin, kept: Arc<Mutex<Vec<u8>>>, bytes_max: usize) {
+/// Reads until the output is closed. Once it is stopped, whoever still writes is let do so one more
+/// time, as by the agent.
+async fn read(
+    mut pipe: impl AsyncRead + Unpin,
+    kept: Arc<Mutex<Vec<u8>>>,
+    is_stopped: Arc<AtomicBool>,
+) {
     let mut buffer = vec![0; 8 * 1024];
-    // Bounded by the script: at its end, or that of its time, the pipe closes or the task is
-    // aborted. A pipe that cannot be read has ended, too.
+    // Bounded by the writers: the pipe closes with the last one. A pipe that cannot be read has
+    // ended, too.
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+        if is_stopped.load(Ordering::Relaxed) {
+            break;
+        }
         let mut kept = kept.locked();
-        let room = bytes_max.saturating_sub(kept.len());
+        let room = OUTPUT_BYTES_MAX - kept.len();
         kept.extend_from_slice(&buffer[..count.min(room)]);
     }
-}
-
-/// The text itself, or its beginning and the agent's mark, in `chars_max` characters.
-pub(crate) fn cut(text: String, chars_max: usize) -> String {
-    if text.chars().nth(chars_max).is_none() {
-        return text;
-    }
-    let chars = chars_max - CUT_MARK.chars().count();
-    text.chars().take(chars).chain(CUT_MARK.chars()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-    use std::time::Instant;
+
+    use tokio::sync::watch;
 
     use super::*;
 
     struct Trial {
         directory: tempfile::TempDir,
         cancel: watch::Sender<bool>,
+        closing: watch::Sender<bool>,
     }
 
     impl Trial {
         fn new() -> Self {
-            Self { directory: tempfile::tempdir().unwrap(), cancel: watch::Sender::new(false) }
+            let (cancel, closing) = (watch::Sender::new(false), watch::Sender::new(false));
+            Self { directory: tempfile::tempdir().unwrap(), cancel, closing }
+        }
+
+        fn stop(&self) -> Stop {
+            Stop::new(self.cancel.subscribe(), self.closing.subscribe())
         }
 
         fn file(&self, name: &str) -> PathBuf {
             self.directory.path().join(name)
         }
 
-        async fn run(&self, text: &str, execution_timeout: Duration) -> Finished {
+        async fn run(&self, text: &str, execution_timeout: Duration, stop: Stop) -> Finished {
             let command_line = ["sh", "-c", text].map(str::to_owned);
             let script = Script {
                 command_line: &command_line,
@@ -272,144 +261,118 @@ mod tests {
                 environment: &[("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
                 execution_timeout,
             };
-            run(&script, self.cancel.subscribe()).await
+            run(&script, stop).await
         }
 
         /// The process whose id the script wrote into a file.
         async fn pid(&self, name: &str) -> Pid {
-            for _ in 0..200 {
+            for _ in 0..2_000 {
                 if let Ok(text) = std::fs::read_to_string(self.file(name))
+                    && text.ends_with('\n')
                     && let Ok(id) = text.trim().parse()
                 {
                     return Pid::from_raw(id).unwrap();
                 }
-                sleep(Duration::from_millis(10)).await;
+                sleep(Duration::from_millis(5)).await;
             }
             panic!("no process id in {name}");
         }
     }
 
-    /// Waits until a process is gone, or a zombie that nobody has reaped yet.
+    /// Whether a process is there, and no zombie that nobody has reaped yet.
+    fn lives(pid: Pid) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
     async fn gone(pid: Pid) -> bool {
-        for _ in 0..200 {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-            if stat.map_or(true, |stat| stat.contains(") Z ")) {
+        for _ in 0..2_000 {
+            if !lives(pid) {
                 return true;
             }
-            sleep(Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(5)).await;
         }
         false
     }
 
     const LONG: Duration = Duration::from_mins(1);
-
-    #[tokio::test]
-    async fn output_and_exit_code_come_back() {
-        let finished = Trial::new().run("echo out; echo err >&2; exit 3", LONG).await;
-        assert_eq!(finished.ending, Ending::Exited(3));
-        assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("out\n", "err\n"));
-    }
-
-    #[tokio::test]
-    async fn a_signal_ends_as_in_a_shell() {
-        let finished = Trial::new().run("kill -SEGV $$", LONG).await;
-        assert_eq!(finished.ending, Ending::Exited(139));
-    }
+    const SHORT: Duration = Duration::from_millis(300);
 
     #[tokio::test]
     async fn nothing_is_inherited() {
-        let finished = Trial::new().run("env", LONG).await;
-        assert!(finished.stdout.contains("PATH=/usr/bin:/bin\n"), "{}", finished.stdout);
-        assert!(!finished.stdout.contains("CARGO"), "{}", finished.stdout);
+        let trial = Trial::new();
+        let finished = trial.run("env", LONG, trial.stop()).await;
+        let stdout = String::from_utf8(finished.output.stdout).unwrap();
+        assert!(stdout.contains("PATH=/usr/bin:/bin\n"), "{stdout}");
+        assert!(!stdout.contains("CARGO"), "{stdout}");
     }
 
     #[tokio::test]
     async fn output_is_kept_from_its_beginning_and_the_rest_is_drained() {
-        let text =
-            "head -c 3000000 /dev/zero | tr '\\0' x; head -c 9000 /dev/zero | tr '\\0' y >&2";
-        let finished = Trial::new().run(text, LONG).await;
+        let text = "head -c 3000000 /dev/zero | tr '\\0' x; echo y >&2";
+        let trial = Trial::new();
+        let finished = trial.run(text, LONG, trial.stop()).await;
         assert_eq!(finished.ending, Ending::Exited(0));
-        assert_eq!(finished.stdout.chars().count(), STDOUT_CHARS_MAX);
-        assert_eq!(finished.stderr.chars().count(), STDERR_CHARS_MAX);
-        assert!(finished.stdout.starts_with("xxx") && finished.stdout.ends_with(CUT_MARK));
+        assert_eq!(finished.output.stdout, vec![b'x'; OUTPUT_BYTES_MAX]);
+        assert_eq!(finished.output.stderr, b"y\n");
     }
 
     #[tokio::test]
-    async fn bytes_that_are_no_text_are_replaced() {
-        let finished = Trial::new().run("printf 'a\\377b\\001'", LONG).await;
-        assert_eq!(finished.stdout, "a\u{fffd}b\u{1}");
-    }
-
-    #[tokio::test]
-    async fn a_script_over_its_time_is_killed_with_its_children() {
+    async fn a_script_over_its_time_is_killed_with_its_group() {
         let trial = Trial::new();
         let text = "sleep 60 & echo $! > child; echo begun; wait";
-        let finished = trial.run(text, Duration::from_millis(300)).await;
-        assert_eq!((finished.ending, finished.stdout.as_str()), (Ending::TimedOut, "begun\n"));
+        let finished = trial.run(text, SHORT, trial.stop()).await;
+        assert_eq!(finished.ending, Ending::TimedOut);
+        assert_eq!(finished.output.stdout, b"begun\n");
         assert!(gone(trial.pid("child").await).await);
     }
 
     #[tokio::test]
-    async fn a_cancelled_script_is_killed_with_children_that_ignore_sigterm() {
+    async fn an_output_that_a_child_holds_open_is_waited_for_until_the_time_is_up() {
         let trial = Trial::new();
-        let text = "trap '' TERM; sh -c 'echo $$ > child; sleep 60; sleep 60' & wait; sleep 60";
-        let cancel = async {
-            let child = trial.pid("child").await;
-            trial.cancel.send_replace(true);
-            child
-        };
-        let (finished, child) = tokio::join!(trial.run(text, LONG), cancel);
-        assert_eq!(finished.ending, Ending::Cancelled);
-        assert!(gone(child).await);
-    }
-
-    #[tokio::test]
-    async fn a_child_that_keeps_the_output_open_does_not_hold_the_script() {
-        let trial = Trial::new();
-        let started = Instant::now();
-        let finished = trial.run("sleep 60 & echo $! > child; echo done", LONG).await;
-        assert_eq!((finished.ending, finished.stdout.as_str()), (Ending::Exited(0), "done\n"));
-        assert!(started.elapsed() < Duration::from_secs(5));
+        let text = "sleep 60 & echo $! > child; echo done";
+        let finished = trial.run(text, SHORT, trial.stop()).await;
+        assert_eq!(finished.ending, Ending::TimedOut);
+        assert_eq!(finished.output.stdout, b"done\n");
         assert!(gone(trial.pid("child").await).await);
     }
 
     #[tokio::test]
-    async fn a_child_that_closed_the_output_lives_on() {
+    async fn a_child_that_left_the_group_with_the_output_open_cannot_be_killed() {
         let trial = Trial::new();
-        let text = "sleep 60 > /dev/null 2>&1 & echo $! > child";
-        assert_eq!(trial.run(text, LONG).await.ending, Ending::Exited(0));
+        let text = "setsid sh -c 'echo $$ > child; exec sleep 60' & \
+                    until [ -s child ]; do sleep 0.01; done";
+        let finished = trial.run(text, SHORT, trial.stop()).await;
         let child = trial.pid("child").await;
-        assert!(rustix::process::test_kill_process(child).is_ok());
+        let lived = lives(child);
         rustix::process::kill_process(child, Signal::KILL).unwrap();
+        assert_eq!(finished.ending, Ending::NotKilled("no such process".to_owned()));
+        assert!(lived);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_sandbox_reaches_what_no_cancel_reaches() {
+        let trial = Trial::new();
+        trial.cancel.send_replace(true);
+        let run = trial.run("echo $$ > pid; sleep 60", LONG, trial.stop().without_cancel());
+        let close = async {
+            let pid = trial.pid("pid").await;
+            trial.closing.send_replace(true);
+            pid
+        };
+        let (finished, pid) = tokio::join!(run, close);
+        assert_eq!(finished.ending, Ending::Stopped);
+        assert!(gone(pid).await);
     }
 
     #[tokio::test]
     async fn a_dropped_run_leaves_nobody() {
         let trial = Trial::new();
-        let run = trial.run("sleep 60 & echo $! > child; wait", LONG);
+        let run = trial.run("sleep 60 & echo $! > child; wait", LONG, trial.stop());
         let child = tokio::select! {
             finished = run => panic!("ended: {finished:?}"),
             child = trial.pid("child") => child,
         };
         assert!(gone(child).await);
-    }
-
-    #[tokio::test]
-    async fn a_program_that_is_not_there_is_named() {
-        let script = Script {
-            command_line: &["no-such-shell".to_owned()],
-            working_directory: Path::new("/"),
-            environment: &[],
-            execution_timeout: LONG,
-        };
-        let finished = run(&script, watch::Sender::new(false).subscribe()).await;
-        let Ending::NotStarted(reason) = finished.ending else { panic!("{finished:?}") };
-        assert!(reason.starts_with("no-such-shell: "), "{reason}");
-    }
-
-    #[test]
-    fn a_text_is_cut_by_characters() {
-        assert_eq!(cut("ä".repeat(30), 30), "ä".repeat(30));
-        assert_eq!(cut("ä".repeat(31), 30), format!("{}{CUT_MARK}", "ä".repeat(10)));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::amazon::amazon_documents;
 use super::document::{Document, Documents, plain_name};
 use super::interpolation::Values;
-use super::parameter::{Given, Parameter, bind};
+use super::parameter::{Given, Parameters, bind_command};
 use crate::api::ApiError;
 use crate::nodes::Platform;
 
@@ -16,7 +16,8 @@ use crate::nodes::Platform;
 #[derive(Debug, Clone)]
 pub(crate) struct CommandDocument {
     pub(crate) name: String,
-    parameters: BTreeMap<String, Parameter>,
+    pub(crate) schema_version: SchemaVersion,
+    pub(crate) parameters: Parameters,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -46,8 +47,8 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Condition")]
 pub(crate) struct Precondition {
-    /// A `PlatformType`, which may be one that no node has.
-    pub(crate) platform: String,
+    /// `platformType` and a platform, which may be one that no node has, as they are written.
+    pub(crate) operands: [String; 2],
 }
 
 /// `{"StringEquals": ["platformType", "Linux"]}`; the two operands come in either order.
@@ -60,15 +61,22 @@ struct Condition {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Versioned {
+    #[serde(default)]
     schema_version: SchemaVersion,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-enum SchemaVersion {
-    #[serde(rename = "1.2")]
+/// The schema version of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(crate) enum SchemaVersion {
+    /// 1.0 and 1.2.
     OnePlugin,
-    #[serde(rename = "2.0", alias = "2.2")]
+    /// 2.0, and its versions for the installation of packages.
     Steps,
+    /// 2.2: a step for another platform is skipped.
+    CrossPlatform,
+    /// One that the agent does not know.
+    Unknown(String),
 }
 
 /// The content of schema 2.2.
@@ -76,7 +84,8 @@ enum SchemaVersion {
 #[serde(rename_all = "camelCase")]
 struct WithSteps {
     #[serde(default)]
-    parameters: BTreeMap<String, Parameter>,
+    parameters: Parameters,
+    #[serde(default)]
     main_steps: Vec<Step>,
 }
 
@@ -85,7 +94,7 @@ struct WithSteps {
 #[serde(rename_all = "camelCase")]
 struct WithPlugin {
     #[serde(default)]
-    parameters: BTreeMap<String, Parameter>,
+    parameters: Parameters,
     runtime_config: BTreeMap<String, Plugin>,
 }
 
@@ -101,6 +110,23 @@ enum Properties {
     Listed([Value; 1]),
 }
 
+impl Default for SchemaVersion {
+    fn default() -> Self {
+        Self::Unknown(String::new())
+    }
+}
+
+impl From<String> for SchemaVersion {
+    fn from(version: String) -> Self {
+        match version.as_str() {
+            "1.0" | "1.2" => Self::OnePlugin,
+            "2.0" | "2.0.1" | "2.0.2" | "2.0.3" => Self::Steps,
+            "2.2" => Self::CrossPlatform,
+            _ => Self::Unknown(version),
+        }
+    }
+}
+
 impl From<String> for Action {
     fn from(name: String) -> Self {
         match name.as_str() {
@@ -112,80 +138,139 @@ impl From<String> for Action {
     }
 }
 
+impl Action {
+    /// The name in the document.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::RunShellScript => "aws:runShellScript",
+            Self::RunPowerShellScript => "aws:runPowerShellScript",
+            Self::RunDocument => "aws:runDocument",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// Whether the agent of this platform has it.
+    pub(crate) fn is_supported_on(&self, platform: Platform) -> bool {
+        match self {
+            Self::RunShellScript => platform == Platform::Linux,
+            Self::RunPowerShellScript | Self::RunDocument => true,
+            Self::Other(_) => false,
+        }
+    }
+}
+
+const PLATFORM_TYPE: &str = "platformType";
+
 impl TryFrom<Condition> for Precondition {
     type Error = &'static str;
 
     fn try_from(condition: Condition) -> Result<Self, &'static str> {
-        const NAME: &str = "platformType";
-        match condition.string_equals {
-            [name, platform] | [platform, name] if name == NAME => Ok(Self { platform }),
-            _ => Err("expected StringEquals of platformType and a platform"),
+        let operands = condition.string_equals;
+        if operands.iter().filter(|operand| *operand == PLATFORM_TYPE).count() == 1 {
+            Ok(Self { operands })
+        } else {
+            Err("expected StringEquals of platformType and a platform")
         }
     }
 }
 
-impl Step {
-    /// Whether a node of this platform runs the step; if not, it skips it.
-    pub(crate) fn runs_on(&self, platform: Platform) -> bool {
-        self.precondition.as_ref().is_none_or(|only| only.platform == platform.as_str())
-            && (self.action != Action::RunShellScript || platform == Platform::Linux)
+impl Precondition {
+    /// Whether it holds on a node of this platform.
+    pub(crate) fn holds_on(&self, platform: Platform) -> bool {
+        let mut operands = self.operands.iter();
+        operands.any(|operand| operand.eq_ignore_ascii_case(platform.as_str()))
     }
 }
 
 impl CommandDocument {
-    /// Finds a document and reads it.
+    /// Finds a document and reads it: what `SendCommand` takes.
     ///
     /// # Errors
     ///
     /// `InvalidDocument`, if no document has this name, or it is not a Command document.
-    pub(crate) async fn find(documents: &dyn Documents, reference: &str) -> Result<Self, ApiError> {
+    pub(crate) async fn find(
+        documents: &dyn Documents,
+        reference: &str,
+        version: Option<&str>,
+    ) -> Result<Self, ApiError> {
         let name = plain_name(reference);
-        let built_in = amazon_documents().into_iter().find(|document| document.name == name);
-        let found = match built_in {
-            Some(document) => Some(document),
-            None => documents.document(name).await.map_err(ApiError::internal)?,
+        let found = stored(documents, name, version).await.map_err(ApiError::internal)?;
+        let Some(document) = found else {
+            return Err(invalid(does_not_exist(name)));
         };
-        match found {
-            Some(document) => Self::parse(&document),
-            None => Err(invalid(format!("Document with name {name} does not exist."))),
-        }
-    }
-
-    fn parse(document: &Document) -> Result<Self, ApiError> {
-        let Document { name, document_type, .. } = document;
+        let Document { name, document_type, .. } = &document;
         let named = |reason: String| invalid(format!("Document {name}: {reason}."));
         if document_type != "Command" {
             let reason = format!("expected a Command document, got one of type {document_type}");
             return Err(named(reason));
         }
-        let (parameters, steps) = read(document).map_err(named)?;
-        Ok(Self { name: name.clone(), parameters, steps })
+        Self::read(&document).map_err(named)
+    }
+
+    /// Finds the document that a step runs: what the agent gets from `GetDocument`. The error is
+    /// that of the call, or says what is wrong with the document.
+    pub(crate) async fn nested(
+        documents: &dyn Documents,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Result<Self, String>, String> {
+        match stored(documents, plain_name(name), version).await? {
+            Some(document) => Ok(Self::read(&document)),
+            None => Err(format!("InvalidDocument: {}", does_not_exist(name))),
+        }
+    }
+
+    /// A document of an unknown version is read as far as it can be: the agent refuses it.
+    fn read(document: &Document) -> Result<Self, String> {
+        let schema_version = document.read::<Versioned>()?.schema_version;
+        let (parameters, steps) = match &schema_version {
+            SchemaVersion::OnePlugin => read_plugin(document)?,
+            SchemaVersion::Steps | SchemaVersion::CrossPlatform => read_steps(document)?,
+            SchemaVersion::Unknown(_) => read_steps(document).unwrap_or_default(),
+        };
+        Ok(Self { name: document.name.clone(), schema_version, parameters, steps })
     }
 
     /// The values that the steps see for the `given` parameters, or `InvalidParameters`.
     pub(crate) fn bind(&self, given: &Given) -> Result<Values, ApiError> {
-        bind(&self.name, &self.parameters, given)
+        bind_command(&self.name, &self.parameters, given)
     }
 }
 
-fn read(document: &Document) -> Result<(BTreeMap<String, Parameter>, Vec<Step>), String> {
-    match document.read::<Versioned>()?.schema_version {
-        SchemaVersion::Steps => {
-            let WithSteps { parameters, main_steps } = document.read()?;
-            if main_steps.is_empty() {
-                return Err("mainSteps: expected at least one step".to_owned());
-            }
-            Ok((parameters, main_steps))
+/// The documents of AWS are there in one version.
+async fn stored(
+    documents: &dyn Documents,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<Document>, String> {
+    match amazon_documents().into_iter().find(|document| document.name == name) {
+        Some(document) => {
+            let is_there = version.is_none_or(|version| AMAZON_VERSIONS.contains(&version));
+            Ok(is_there.then_some(document))
         }
-        SchemaVersion::OnePlugin => {
-            let WithPlugin { parameters, runtime_config } = document.read()?;
-            let plugins = runtime_config.len();
-            let mut steps: Vec<_> = runtime_config.into_iter().map(step_of_plugin).collect();
-            match (steps.pop(), plugins) {
-                (Some(step), 1) => Ok((parameters, vec![step])),
-                _ => Err(format!("runtimeConfig: expected one plugin, got {plugins}")),
-            }
-        }
+        None => documents.document(name, version).await,
+    }
+}
+
+/// The names of the one version.
+const AMAZON_VERSIONS: [&str; 3] = ["1", "$LATEST", "$DEFAULT"];
+
+fn does_not_exist(name: &str) -> String {
+    format!("Document with name {name} does not exist.")
+}
+
+fn read_steps(document: &Document) -> Result<(Parameters, Vec<Step>), String> {
+    let WithSteps { parameters, main_steps } = document.read()?;
+    Ok((parameters, main_steps))
+}
+
+fn read_plugin(document: &Document) -> Result<(Parameters, Vec<Step>), String> {
+    let WithPlugin { parameters, runtime_config } = document.read()?;
+    let plugins = runtime_config.len();
+    let mut steps: Vec<_> = runtime_config.into_iter().map(step_of_plugin).collect();
+    match (steps.pop(), plugins) {
+        (Some(step), 1) => Ok((parameters, vec![step])),
+        _ => Err(format!("runtimeConfig: expected one plugin, got {plugins}")),
     }
 }
 
@@ -213,15 +298,13 @@ mod tests {
     use super::super::amazon::amazon_documents;
     use super::*;
 
-    fn parse(content: Value) -> Result<CommandDocument, ApiError> {
+    fn parse(content: Value) -> Result<CommandDocument, String> {
         let (name, document_type) = ("Doc".to_owned(), "Command".to_owned());
-        CommandDocument::parse(&Document { name, document_type, content })
+        CommandDocument::read(&Document { name, document_type, content })
     }
 
     fn check_refused(content: Value, reason: &str) {
-        let error = parse(content).unwrap_err();
-        assert_eq!((error.code.as_str(), error.status), ("InvalidDocument", 400));
-        assert_eq!(error.message, format!("Document Doc: {reason}."));
+        assert_eq!(parse(content).unwrap_err(), reason);
     }
 
     #[test]
@@ -240,17 +323,21 @@ mod tests {
         .unwrap();
 
         let [nix, win, mac] = &document.steps[..] else { panic!("three steps") };
-        assert!(!mac.runs_on(Platform::Linux) && !mac.runs_on(Platform::Windows));
+        let platforms = |step: &Step| {
+            let condition = step.precondition.as_ref().unwrap();
+            [Platform::Linux, Platform::Windows].map(|platform| condition.holds_on(platform))
+        };
+        assert_eq!(platforms(mac), [false, false]);
         assert_eq!((nix.name.as_str(), &nix.action), ("nix", &Action::RunShellScript));
-        assert!(nix.runs_on(Platform::Linux) && !nix.runs_on(Platform::Windows));
-        assert!(win.runs_on(Platform::Windows) && !win.runs_on(Platform::Linux));
+        assert_eq!(platforms(nix), [true, false]);
+        assert_eq!(platforms(win), [false, true]);
         assert_eq!(win.inputs, json!({"a": 1}));
     }
 
     #[test]
     fn amazon_documents_take_what_the_real_ones_take() {
         for document in amazon_documents() {
-            let parsed = CommandDocument::parse(&document).unwrap();
+            let parsed = CommandDocument::read(&document).unwrap();
             let given = |timeout: &str| {
                 Given::from([
                     ("commands".to_owned(), vec!["date".to_owned()]),
@@ -269,14 +356,20 @@ mod tests {
     }
 
     #[test]
+    fn what_the_agent_refuses_can_be_read() {
+        for content in [json!({}), json!({"schemaVersion": "0.3", "mainSteps": [{"action": 1}]})] {
+            let document = parse(content).unwrap();
+            assert!(matches!(document.schema_version, SchemaVersion::Unknown(_)));
+        }
+        assert!(parse(json!({"schemaVersion": "2.2"})).unwrap().steps.is_empty());
+    }
+
+    #[test]
     fn refuses_what_is_no_document() {
-        let version = "expected one of `1.2`, `2.0`, `2.2`";
-        check_refused(json!({}), "missing field `schemaVersion`");
-        let other = format!("schemaVersion: unknown variant `0.3`, {version}");
-        check_refused(json!({"schemaVersion": "0.3"}), &other);
-        check_refused(json!({"schemaVersion": "2.2"}), "missing field `mainSteps`");
-        let steps = "mainSteps: expected at least one step";
-        check_refused(json!({"schemaVersion": "2.2", "mainSteps": []}), steps);
+        check_refused(
+            json!({"schemaVersion": 2.2}),
+            "schemaVersion: invalid type: floating point `2.2`, expected a string",
+        );
         let nameless = json!({"schemaVersion": "2.2", "mainSteps": [{"action": "x"}]});
         check_refused(nameless, "mainSteps[0]: missing field `name`");
         check_refused(

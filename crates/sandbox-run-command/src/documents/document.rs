@@ -28,9 +28,13 @@ impl Document {
 
 /// Where documents are kept.
 pub trait Documents: Send + Sync + 'static {
-    /// The document of this name, `None` if there is none. The error says why the store could not
-    /// be read.
-    fn document(&self, name: &str) -> BoxFuture<'static, Result<Option<Document>, String>>;
+    /// The document of this name, in this version or else in its default one; `None` if there is
+    /// none. The error says why the store could not be read.
+    fn document(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> BoxFuture<'static, Result<Option<Document>, String>>;
 }
 
 /// The name of a document that is given by name or by ARN.

@@ -8,36 +8,49 @@ use serde_json::Value;
 /// The values of a document's parameters, by name.
 pub type Values = BTreeMap<String, Value>;
 
+/// How a value is written inside a longer text.
+type Written = fn(&Value) -> Cow<'_, str>;
+
 /// The same inputs with each `{{ name }}` of a known parameter replaced.
 ///
 /// A text that is nothing but `{{ name }}` becomes the value itself, whatever its type; inside a
-/// longer text, a value that is no text is written as JSON, as the agent does. Replaced text is
-/// not looked at again, so that a value cannot pull in another one.
+/// longer text, a value that is no text is written as JSON. Replaced text is not looked at again, so
+/// that a value cannot pull in another one.
 pub fn interpolate(input: &Value, values: &Values) -> Value {
+    replaced(input, values, as_text)
+}
+
+/// The same as the agent does it: inside a longer text, `$$` in a value becomes `$` (seen with
+/// amazon-ssm-agent 3.3).
+pub(crate) fn interpolate_as_agent(input: &Value, values: &Values) -> Value {
+    replaced(input, values, |value| as_text(value).replace("$$", "$").into())
+}
+
+fn replaced(input: &Value, values: &Values, written: Written) -> Value {
     match input {
-        Value::String(text) => interpolate_text(text, values),
-        Value::Array(items) => items.iter().map(|item| interpolate(item, values)).collect(),
+        Value::String(text) => replaced_text(text, values, written),
+        Value::Array(items) => items.iter().map(|item| replaced(item, values, written)).collect(),
         Value::Object(members) => members
             .iter()
-            .map(|(name, member)| (name.clone(), interpolate(member, values)))
+            .map(|(name, member)| (name.clone(), replaced(member, values, written)))
             .collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => input.clone(),
     }
 }
 
-fn interpolate_text(text: &str, values: &Values) -> Value {
-    let mut replaced = String::with_capacity(text.len());
+fn replaced_text(text: &str, values: &Values, written: Written) -> Value {
+    let mut whole = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, value, after)) = next_parameter(rest, values) {
         if before.is_empty() && after.is_empty() && rest.len() == text.len() {
             return value.clone();
         }
-        replaced.push_str(before);
-        replaced.push_str(&as_text(value));
+        whole.push_str(before);
+        whole.push_str(&written(value));
         rest = after;
     }
-    replaced.push_str(rest);
-    Value::String(replaced)
+    whole.push_str(rest);
+    Value::String(whole)
 }
 
 /// The text before the next known parameter, its value, and the text after it.
@@ -93,6 +106,15 @@ mod tests {
         check(json!("{{ name"), json!("{{ name"));
         check(json!("}} {{ {{ name }}"), json!("}} {{ x"));
         check(json!([1, null, true]), json!([1, null, true]));
+    }
+
+    #[test]
+    fn only_the_agent_makes_one_dollar_of_two() {
+        let values = Values::from([("price".to_owned(), json!("5$$"))]);
+        let [alone, inside] = [json!("{{ price }}"), json!("is {{ price }}")];
+        assert_eq!(interpolate_as_agent(&alone, &values), json!("5$$"));
+        assert_eq!(interpolate_as_agent(&inside, &values), json!("is 5$"));
+        assert_eq!(interpolate(&inside, &values), json!("is 5$$"));
     }
 
     #[test]

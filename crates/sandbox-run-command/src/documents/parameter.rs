@@ -7,10 +7,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::interpolation::{Values, as_text};
+use super::reference::has_ssm_reference;
 use crate::api::ApiError;
 
 /// The parameters of a request: every value is a list of texts.
 pub type Given = BTreeMap<String, Vec<String>>;
+
+/// The parameters that a document declares, by name.
+pub type Parameters = BTreeMap<String, Parameter>;
 
 /// One entry of a document's `parameters`.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,8 +31,9 @@ struct Declaration {
     max_items: Option<usize>,
 }
 
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-enum Kind {
+pub(crate) enum Kind {
     String,
     StringList,
     Boolean,
@@ -42,29 +47,80 @@ enum Kind {
 #[serde(try_from = "Declaration")]
 pub struct Parameter {
     declaration: Declaration,
+    /// The whole text must match it.
     pattern: Option<Regex>,
+    /// As it is written: the agent looks for a match anywhere in the text.
+    agent_pattern: Option<Regex>,
+}
+
+/// Who reads the values of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Automation,
+    /// Leaves to the agent what only the agent can know.
+    RunCommand,
 }
 
 impl TryFrom<Declaration> for Parameter {
     type Error = String;
 
     fn try_from(declaration: Declaration) -> Result<Self, String> {
-        let pattern = match &declaration.allowed_pattern {
-            None => None,
-            Some(pattern) => {
-                let whole = Regex::new(&format!("^(?:{pattern})$"));
-                let bad = |_| format!("allowedPattern: expected a pattern, got {pattern}");
-                Some(whole.map_err(bad)?)
-            }
+        let Some(written) = &declaration.allowed_pattern else {
+            return Ok(Self { declaration, pattern: None, agent_pattern: None });
         };
-        Ok(Self { declaration, pattern })
+        let bad = |_| format!("allowedPattern: expected a pattern, got {written}");
+        let pattern = Some(Regex::new(&format!("^(?:{written})$")).map_err(bad)?);
+        let agent_pattern = Some(Regex::new(written).map_err(bad)?);
+        Ok(Self { declaration, pattern, agent_pattern })
+    }
+}
+
+impl Kind {
+    /// The word of the document.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "String",
+            Self::StringList => "StringList",
+            Self::Boolean => "Boolean",
+            Self::Integer => "Integer",
+            Self::MapList => "MapList",
+            Self::StringMap => "StringMap",
+        }
     }
 }
 
 impl Parameter {
+    pub(crate) fn kind(&self) -> Kind {
+        self.declaration.r#type
+    }
+
+    pub(crate) fn default(&self) -> Option<&Value> {
+        self.declaration.default.as_ref()
+    }
+
+    /// `allowedPattern`, which matches a part of a text.
+    pub(crate) fn pattern(&self) -> Option<&Regex> {
+        self.agent_pattern.as_ref()
+    }
+
+    pub(crate) fn allowed_values(&self) -> &[Value] {
+        &self.declaration.allowed_values
+    }
+
+    /// `minChars` and `maxChars`.
+    pub(crate) fn chars(&self) -> (Option<usize>, Option<usize>) {
+        (self.declaration.min_chars, self.declaration.max_chars)
+    }
+
+    /// `minItems` and `maxItems`.
+    pub(crate) fn items(&self) -> (Option<usize>, Option<usize>) {
+        (self.declaration.min_items, self.declaration.max_items)
+    }
+
     /// The value that steps see for the given texts. The error says what was expected.
-    fn value(&self, texts: &[String]) -> Result<Value, String> {
-        for text in texts {
+    fn value(&self, texts: &[String], reader: Reader) -> Result<Value, String> {
+        let by_agent = |text: &str| reader == Reader::RunCommand && has_ssm_reference(text);
+        for text in texts.iter().filter(|text| !by_agent(text)) {
             self.check_text(text)?;
         }
         match self.declaration.r#type {
@@ -77,6 +133,11 @@ impl Parameter {
                 texts.iter().map(|text| parse_map(text)).collect()
             }
             Kind::String => Ok(only(texts)?.into()),
+            // The agent reads JSON and YAML.
+            Kind::StringMap if reader == Reader::RunCommand => {
+                let text = only(texts)?;
+                Ok(parse_map(text).unwrap_or_else(|_| text.into()))
+            }
             Kind::StringMap => parse_map(only(texts)?),
             Kind::Boolean => {
                 let text = only(texts)?.to_ascii_lowercase();
@@ -135,15 +196,34 @@ fn parse_map(text: &str) -> Result<Value, String> {
         .map_err(|_| "expected a JSON object".to_owned())
 }
 
-/// The values that the steps of `document` see for the `given` parameters.
+/// The values that the steps of an Automation `document` see for the `given` parameters.
 ///
 /// # Errors
 ///
 /// `InvalidParameters`, if one is unknown, missing, or not as the document declares it. The
 /// message never repeats a value, because one of them may be a task token.
-pub fn bind(
+pub fn bind(document: &str, declared: &Parameters, given: &Given) -> Result<Values, ApiError> {
+    bind_for(Reader::Automation, document, declared, given)
+}
+
+/// The values of a Command `document`, which the agent looks at once more: a text that refers to
+/// Parameter Store is not checked here, and a map may be any text.
+///
+/// # Errors
+///
+/// As those of [`bind`].
+pub(crate) fn bind_command(
     document: &str,
-    declared: &BTreeMap<String, Parameter>,
+    declared: &Parameters,
+    given: &Given,
+) -> Result<Values, ApiError> {
+    bind_for(Reader::RunCommand, document, declared, given)
+}
+
+fn bind_for(
+    reader: Reader,
+    document: &str,
+    declared: &Parameters,
     given: &Given,
 ) -> Result<Values, ApiError> {
     if let Some(unknown) = given.keys().find(|name| !declared.contains_key(*name)) {
@@ -153,7 +233,7 @@ pub fn bind(
     for (name, parameter) in declared {
         let value = match (given.get(name), &parameter.declaration.default) {
             (Some(texts), _) => {
-                parameter.value(texts).map_err(|reason| invalid(document, name, &reason))?
+                parameter.value(texts, reader).map_err(|reason| invalid(document, name, &reason))?
             }
             (None, Some(default)) => default.clone(),
             (None, None) => return Err(invalid(document, name, "required, but missing")),
@@ -225,6 +305,21 @@ mod tests {
         check_refused(json!({"type": "Integer"}), json!(["x"]), "expected an integer");
         check_refused(json!({"type": "Boolean"}), json!(["x"]), "expected true or false");
         check_refused(json!({"type": "StringMap"}), json!(["[]"]), "expected a JSON object");
+    }
+
+    #[test]
+    fn run_command_leaves_to_the_agent_what_only_the_agent_knows() {
+        let declared = json!({
+            "text": {"type": "String", "allowedPattern": "^x$"}, "map": {"type": "StringMap"},
+        });
+        let declared: Parameters = serde_json::from_value(declared).unwrap();
+        let bound =
+            |given: Value| bind_command("Doc", &declared, &serde_json::from_value(given).unwrap());
+        let given = json!({"text": ["{{ssm:x}}"], "map": ["a: b"]});
+        let values = bound(given.clone()).unwrap();
+        assert_eq!((&values["text"], &values["map"]), (&json!("{{ssm:x}}"), &json!("a: b")));
+        assert!(bind("Doc", &declared, &serde_json::from_value(given).unwrap()).is_err());
+        assert!(bound(json!({"text": ["y"], "map": ["{}"]})).is_err());
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) struct InvocationState {
     pub(crate) details: StatusDetails,
     /// The steps that have begun, in order.
     pub(crate) steps: Arc<[StepReport]>,
+    /// Why the agent refused the whole document.
+    pub(crate) trace_output: Arc<str>,
 }
 
 /// What is known of one step of an invocation.
@@ -64,6 +66,8 @@ pub(crate) struct StepReport {
     pub(crate) response_code: i32,
     pub(crate) started: Timestamp,
     pub(crate) finished: Option<Timestamp>,
+    /// Both outputs in one, or the reason why there is none.
+    pub(crate) output: String,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -101,6 +105,15 @@ impl CommandRecord {
 
 impl InvocationState {
     pub(crate) fn pending() -> Self {
-        Self { details: StatusDetails::Pending, steps: Arc::default() }
+        Self::of(StatusDetails::Pending, &[])
+    }
+
+    pub(crate) fn of(details: StatusDetails, steps: &[StepReport]) -> Self {
+        Self { details, steps: steps.into(), trace_output: Arc::default() }
+    }
+
+    /// The agent refused the document: there are no steps.
+    pub(crate) fn refused(reason: &str) -> Self {
+        Self { trace_output: reason.into(), ..Self::of(StatusDetails::Failed, &[]) }
     }
 }

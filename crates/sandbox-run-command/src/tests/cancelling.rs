@@ -5,18 +5,6 @@ use super::*;
 /// Runs until it is killed, and so does the process whose id it writes into `child`.
 const ENDLESS: &str = "sleep 60 & echo $! > child; wait";
 
-/// Whether the process is gone, or a zombie that nobody has reaped yet.
-async fn gone(pid: &str) -> bool {
-    for _ in 0..400 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-        if stat.map_or(true, |stat| stat.contains(") Z ")) {
-            return true;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    false
-}
-
 #[tokio::test]
 async fn a_cancelled_command_takes_its_children_with_it() {
     let trial = Trial::new();

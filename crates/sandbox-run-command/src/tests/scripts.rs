@@ -45,66 +45,6 @@ async fn a_failing_script_tells_its_exit_code() {
 }
 
 #[tokio::test]
-async fn a_script_over_its_execution_timeout_is_killed() {
-    let trial = Trial::new();
-    let mut request = shell(&[NODE], "echo begun; sleep 60");
-    request["Parameters"]["executionTimeout"] = json!(["1"]);
-    let id = trial.send(request).await;
-    let command = trial.ended(&id).await;
-    assert_eq!(command["Status"], "TimedOut");
-    assert_eq!(command["StatusDetails"], "ExecutionTimedOut");
-    assert_eq!(command["ErrorCount"], 1);
-
-    let invocation = trial.invocation(&id, NODE).await;
-    assert_eq!(invocation["ResponseCode"], 137);
-    assert_eq!(invocation["StandardOutputContent"], "begun\n");
-}
-
-#[tokio::test]
-async fn a_script_knows_where_it_runs() {
-    let trial = Trial::new();
-    let text = format!("pwd; echo $AWS_SSM_INSTANCE_ID ${}; echo $AWS_SSM_COMMAND_ID", MARK.0);
-    let id = trial.send_script(&text).await;
-    trial.ended(&id).await;
-    let home = trial.file(NODE, "");
-    let home = home.canonicalize().unwrap();
-    let expected = format!("{}\n{NODE} {}\n{id}\n", home.display(), MARK.1);
-    assert_eq!(trial.invocation(&id, NODE).await["StandardOutputContent"], expected);
-}
-
-#[tokio::test]
-async fn a_working_directory_is_made_inside_the_node() {
-    let trial = Trial::new();
-    for (wanted, file) in [("/home/ssm-user/", "home/ssm-user/log"), ("", "log")] {
-        let mut request = shell(&[NODE], "echo x >> log");
-        request["Parameters"]["workingDirectory"] = json!([wanted]);
-        let id = trial.send(request).await;
-        assert_eq!(trial.ended(&id).await["Status"], "Success");
-        assert!(trial.file(NODE, file).exists(), "{wanted}");
-    }
-}
-
-#[tokio::test]
-async fn outputs_are_capped_as_by_the_service() {
-    let trial = Trial::new();
-    let id = trial
-        .send_script(
-            "head -c 50000 /dev/zero | tr '\\0' o; head -c 9000 /dev/zero | tr '\\0' e >&2",
-        )
-        .await;
-    trial.ended(&id).await;
-    let invocation = trial.invocation(&id, NODE).await;
-    let chars = |value: &Value| value.as_str().unwrap().chars().count();
-    assert_eq!(chars(&invocation["StandardOutputContent"]), 24_000);
-    assert_eq!(chars(&invocation["StandardErrorContent"]), 8_000);
-    let listed = trial.invocations(&id).await[0]["CommandPlugins"][0]["Output"].clone();
-    assert_eq!(chars(&listed), 2_500);
-    assert!(
-        listed.as_str().unwrap().contains("\n---Output truncated---\n----------ERROR-------\n")
-    );
-}
-
-#[tokio::test]
 async fn nothing_is_left_behind_but_what_the_script_left() {
     let trial = Trial::new();
     let id = trial.send_script("true").await;

@@ -9,6 +9,9 @@ use crate::arn::name_of_arn;
 use crate::aws::{Client, SSM};
 use crate::error_chain::error_chain;
 
+/// The errors that say that there is no such document, or no such version of it.
+const ABSENT: [&str; 2] = ["InvalidDocument", "InvalidDocumentVersion"];
+
 /// The documents that moto's Systems Manager knows.
 #[derive(Debug, Clone)]
 pub struct StoredDocuments {
@@ -23,16 +26,21 @@ impl StoredDocuments {
 }
 
 impl Documents for StoredDocuments {
-    fn document(&self, name: &str) -> BoxFuture<'static, Result<Option<Document>, String>> {
+    fn document(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> BoxFuture<'static, Result<Option<Document>, String>> {
         let moto = self.moto.clone();
         let name = name_of_arn(name).to_owned();
+        let mut request = json!({ "Name": name, "DocumentFormat": "JSON" });
+        if let Some(version) = version {
+            request["DocumentVersion"] = version.into();
+        }
         async move {
-            match moto
-                .json(SSM, "GetDocument", &json!({ "Name": name, "DocumentFormat": "JSON" }))
-                .await
-            {
+            match moto.json(SSM, "GetDocument", &request).await {
                 Ok(answer) => document(&name, &answer).map(Some),
-                Err(error) if error.code() == Some("InvalidDocument") => Ok(None),
+                Err(error) if error.code().is_some_and(|code| ABSENT.contains(&code)) => Ok(None),
                 Err(error) => Err(error_chain(&error)),
             }
         }

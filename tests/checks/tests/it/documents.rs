@@ -67,7 +67,7 @@ proptest! {
         is_shell in any::<bool>(),
         lines in vec(text(), 0..4),
         directory in text(),
-        seconds in mostly(&["1", "3600", "172800"]),
+        seconds in mostly(&["5", "3600", "172800"]),
         token in mostly(&[TOKEN]),
         on_failure in mostly(&["Fail", "Report"]),
         on_abandon in mostly(&["Cancel", "Continue"]),
@@ -106,7 +106,7 @@ proptest! {
         directory in prop_oneof![Just("\"\"".to_owned()), text()],
         node in mostly(&["i-0123456789abcdef0"]),
         (key, value) in (text(), text()),
-        seconds in mostly(&["1", "3600", "172800"]),
+        seconds in mostly(&["5", "3600", "172800"]),
         token in text(),
     ) {
         let mut values: Vec<_> = lines.into_iter().map(|line| ("Commands", line)).collect();

@@ -152,8 +152,8 @@ async fn a_script_that_exits_3_fails_and_the_cause_tells_all(#[case] state_machi
 }
 
 #[rstest]
-#[case::json_path("run-command-by-instance-ids", json!("1"))]
-#[case::jsonata("run-command-by-instance-ids-jsonata", json!(1))]
+#[case::json_path("run-command-by-instance-ids", json!("5"))]
+#[case::jsonata("run-command-by-instance-ids-jsonata", json!(5))]
 #[tokio::test]
 async fn a_script_over_its_execution_timeout_fails(
     #[case] state_machine: &str,
@@ -317,9 +317,9 @@ async fn a_node_that_is_not_heard_of_fails_the_command_in_the_end() {
     let sandbox = Sandbox::shared().await;
     let nodes = sandbox.add_nodes(["silent"]);
     let mut run = shell_task(&borrowed(&nodes), &["echo never"]);
-    // The shortest that Run Command takes: 31 seconds together.
+    // The shortest that Run Command and the document take: 35 seconds together.
     run["Parameters"]["TimeoutSeconds"] = json!(30);
-    run["Parameters"]["Parameters"]["executionTimeout"] = json!(["1"]);
+    run["Parameters"]["Parameters"]["executionTimeout"] = json!(["5"]);
     let ended = sandbox.run_task(&run).await;
     let cause = ended.failure("RunCommand.DeliveryTimedOut");
     check_shape(&cause);

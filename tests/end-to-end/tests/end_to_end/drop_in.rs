@@ -214,8 +214,9 @@ async fn a_script_runs_in_the_directory_that_is_asked_for(
     if let Some(directory) = working_directory {
         task["Parameters"]["Parameters"]["workingDirectory"] = json!([directory]);
     }
-    let ended = sandbox.run_task(&task).await;
     let home = sandbox.directory().join("nodes").join(&nodes[0]);
+    fs::create_dir_all(home.join(below_home.trim_start_matches('/'))).expect("the directory");
+    let ended = sandbox.run_task(&task).await;
     let directory = format!("{}{below_home}\n", home.display());
     assert_eq!(node(ended.success(), &nodes[0])["StandardOutputContent"], directory);
 }
@@ -223,7 +224,8 @@ async fn a_script_runs_in_the_directory_that_is_asked_for(
 #[rstest]
 #[case::too_long("172801", false)]
 #[case::longest("172800", true)]
-#[case::shortest("1", true)]
+#[case::shortest("5", true)]
+#[case::too_short("4", false)]
 #[case::none("0", false)]
 #[case::words("1 hour", false)]
 #[tokio::test]

@@ -2,6 +2,9 @@
 //! That any text arrives as what it is, is shown by `tests/checks`; here it goes through
 //! CloudFormation, Step Functions and the SDKs, too.
 
+use std::fs;
+
+use aws_sdk_ssm::types::ParameterType;
 use rstest::rstest;
 use sandbox_client::Sandbox;
 use serde_json::{Value, json};
@@ -20,8 +23,10 @@ const LINES: [&str; 8] = [
     "$.Parameters $$.Task.Token {% $states.input %} States.Format('{}', 1)",
     "",
 ];
+/// The one reference in it that the agent replaces, and what Parameter Store holds for it.
+const REFERENCE: (&str, &str) = ("{{ ssm:x }}", "{{ commands }} of x");
 /// A directory's name, and nothing but that.
-const DIRECTORY: &str = "$(touch x)/`touch x`; touch x/{{ commands }}/\"a\" 'b' \\ ü *";
+const DIRECTORY: &str = "/$(touch x)/`touch x`; touch x/{{ commands }}/\"a\" 'b' \\ ü *";
 
 fn script() -> Vec<&'static str> {
     [PRINT_ME].into_iter().chain(LINES).collect()
@@ -68,16 +73,22 @@ async fn hostile_text_is_text(#[case] task: fn(&str, &[&str], &str) -> Value) {
     let sandbox = Sandbox::shared().await;
     let nodes = sandbox.add_nodes(["online"]);
     let [id] = borrowed(&nodes)[..] else { panic!("one node") };
+    let home = sandbox.directory().join("nodes").join(id);
+    fs::create_dir_all(home.join(&DIRECTORY[1..])).expect("a directory of the node");
+
+    let parameter = sandbox.ssm.put_parameter().name("x").value(REFERENCE.1).overwrite(true);
+    parameter.r#type(ParameterType::String).send().await.expect("a parameter");
 
     let ended = sandbox.run_task(&task(id, &script(), DIRECTORY)).await;
     let expected: String = script().iter().flat_map(|line| [line, "\n"]).collect();
+    let expected = expected.replace(REFERENCE.0, REFERENCE.1);
     assert_eq!(node(ended.success(), id)["StandardOutputContent"], expected);
 
-    let ended = sandbox.run_task(&task(id, &["pwd", "ls -A \"$HOME\""], DIRECTORY)).await;
-    let home = sandbox.directory().join("nodes").join(id);
+    let up = "../".repeat(DIRECTORY.split('/').skip(1).count());
+    let ended = sandbox.run_task(&task(id, &["pwd", &format!("ls -A {up}")], DIRECTORY)).await;
     let stdout = node(ended.success(), id)["StandardOutputContent"].as_str().expect("a text");
     // Nothing but the directory came into being: no `x` anywhere.
-    let expected = format!("{}/{DIRECTORY}\n.commands\n$(touch x)\nnode.json\n", home.display());
+    let expected = format!("{}{DIRECTORY}\n.commands\n$(touch x)\nnode.json\n", home.display());
     let sorted = |text: &str| {
         let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
         lines.sort();
