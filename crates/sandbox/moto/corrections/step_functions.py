@@ -309,6 +309,28 @@ def correct_sdk_tasks():
     return kept_client
 
 
+def correct_texts_in_lists_and_maps():
+    """AWS: where an API has a text, another value becomes its JSON, also inside lists and maps.
+
+    Moto does so only for members of structures. AWS's own sample passes the targets of an
+    automation, which are texts in a list in a map, as objects.
+    """
+    service = state_task_service.StateTaskService
+    to_request_value = service._to_boto_request_value
+
+    def to_whole_request_value(self, value, shape):
+        if shape.type_name == "list" and isinstance(value, list):
+            return [self._to_boto_request_value(item, shape.member) for item in value]
+        if shape.type_name == "map" and isinstance(value, dict):
+            return {
+                name: self._to_boto_request_value(member, shape.value)
+                for name, member in value.items()
+            }
+        return to_request_value(self, value, shape)
+
+    service._to_boto_request_value = to_whole_request_value
+
+
 def emit_execution_status_events(client_for):
     """AWS: Step Functions sends EventBridge an event when an execution starts or ends."""
     start = Execution.start
@@ -374,4 +396,5 @@ def correct():
     correct_jsonata()
     correct_sizes()
     correct_credentials()
+    correct_texts_in_lists_and_maps()
     emit_execution_status_events(correct_sdk_tasks())

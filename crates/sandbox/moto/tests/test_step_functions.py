@@ -73,6 +73,27 @@ class StepFunctions(Correction):
         limited = ["ValidationException", "InvalidOutput", "accepted"]
         self.check(probe, moto=["accepted"] * 3, aws=limited)
 
+    def test_objects_in_lists_and_maps_become_texts(self):
+        correction = (
+            "from corrections import step_functions\n"
+            "step_functions.correct_texts_in_lists_and_maps()"
+        )
+        program = """
+import boto3
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_aws_sdk as sdk,
+)
+model = boto3.client("ssm", region_name="us-east-1").meta.service_model
+shape = model.operation_model("StartAutomationExecution").input_shape
+request = {"DocumentName": "D", "Parameters": {"Targets": [{"Key": "K"}], "Seconds": ["5"]}}
+task = object.__new__(sdk.StateTaskServiceAwsSdk)
+task._to_boto_request(request, shape)
+print(request)
+"""
+        before, after = "[{'Key': 'K'}]", """['{"Key": "K"}']"""
+        printed = "{'DocumentName': 'D', 'Parameters': {'Targets': %s, 'Seconds': ['5']}}"
+        self.check_program(correction, program, moto=printed % before, aws=printed % after)
+
     def test_each_attempt_has_a_token_of_its_own(self):
         def probe(moto):
             retry = [{"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 1}]
