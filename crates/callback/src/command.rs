@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::id::{CommandId, InstanceId};
 use crate::output::Output;
+use crate::report::ERROR_BYTES_MAX;
 use crate::status::{Status, StatusDetails};
 use crate::token::{InvalidToken, TaskToken};
 
@@ -45,6 +46,9 @@ pub struct Callback {
     pub on_failure: OnFailure,
     /// `onAbandon`: what to do with the command when its task is closed.
     pub on_abandon: OnAbandon,
+    /// `errorName`: the name of every failure, instead of `RunCommand.…`. `None` if there is none,
+    /// or if it is not a valid name.
+    pub error_name: Option<String>,
 }
 
 /// How to answer when the command failed: document parameter `onFailure`.
@@ -69,8 +73,8 @@ pub enum OnAbandon {
 }
 
 impl Callback {
-    /// Reads the parameters `taskToken`, `onFailure`, and `onAbandon` of a command. In Run Command,
-    /// every parameter value is a list of strings.
+    /// Reads the parameters `taskToken`, `onFailure`, `onAbandon`, and `errorName` of a command. In
+    /// Run Command, every parameter value is a list of strings.
     pub fn from_parameters(parameters: &HashMap<String, Vec<String>>) -> Self {
         let word =
             |name| parameters.get(name).and_then(|values| values.first()).map(|word| word.trim());
@@ -85,8 +89,15 @@ impl Callback {
                 Some(word) if word.eq_ignore_ascii_case("Cancel") => OnAbandon::Cancel,
                 Some(_) => OnAbandon::Continue,
             },
+            error_name: word("errorName").filter(|word| is_error_name(word)).map(str::to_owned),
         }
     }
+}
+
+/// Whether the documents accept this as an error name, apart from the empty default.
+fn is_error_name(word: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b" ._:-".contains(&byte);
+    (1..=ERROR_BYTES_MAX).contains(&word.len()) && word.bytes().all(is_good)
 }
 
 /// One node's part of a command (SSM API, `ListCommandInvocations` with `Details`).
@@ -162,6 +173,20 @@ mod tests {
             callback(&[("taskToken", "t"), ("onFailure", "report"), ("onAbandon", "Continue")]);
         assert_eq!(all.task_token.unwrap().unwrap().expose(), "t");
         assert_eq!((all.on_failure, all.on_abandon), (OnFailure::Report, OnAbandon::Continue));
+    }
+
+    #[test]
+    fn an_error_name_is_a_short_name_or_none() {
+        let name = |value| callback(&[("errorName", value)]).error_name;
+        let longest = "x".repeat(ERROR_BYTES_MAX);
+        for good in ["Automation document failure", "Own.Error-1:a_b", &longest] {
+            assert_eq!(name(good).as_deref(), Some(good));
+        }
+        assert_eq!(name(" Own ").as_deref(), Some("Own"));
+        for bad in ["", " ", "a/b", "ü", "two\nlines", &"x".repeat(ERROR_BYTES_MAX + 1)] {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+        assert_eq!(callback(&[]).error_name, None);
     }
 
     #[test]

@@ -222,6 +222,7 @@ impl SentCommand {
                 },
                 on_failure: self.on_failure,
                 on_abandon: self.on_abandon,
+                error_name: None,
             },
         })
     }
