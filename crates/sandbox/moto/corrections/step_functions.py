@@ -309,26 +309,40 @@ def correct_sdk_tasks():
     return kept_client
 
 
-def correct_texts_in_lists_and_maps():
-    """AWS: where an API has a text, another value becomes its JSON, also inside lists and maps.
+def correct_texts():
+    """AWS: where an API has a text, a task may pass an object, which becomes its JSON.
 
-    Moto does so only for members of structures. AWS's own sample passes the targets of an
-    automation, which are texts in a list in a map, as objects.
+    AWS's own sample passes the targets of an automation that way: texts in a list in a map.
     """
-    service = state_task_service.StateTaskService
-    to_request_value = service._to_boto_request_value
+    service = sdk_task.StateTaskServiceAwsSdk
+    evaluate = service._eval_service_task
 
-    def to_whole_request_value(self, value, shape):
-        if shape.type_name == "list" and isinstance(value, list):
-            return [self._to_boto_request_value(item, shape.member) for item in value]
-        if shape.type_name == "map" and isinstance(value, dict):
-            return {
-                name: self._to_boto_request_value(member, shape.value)
-                for name, member in value.items()
-            }
-        return to_request_value(self, value, shape)
+    def evaluate_with_texts(self, env, resource_runtime_part, normalised_parameters, **others):
+        client = sdk_task.boto_client_for(
+            service=self._get_boto_service_name(),
+            region=resource_runtime_part.region,
+            state_credentials=others["state_credentials"],
+        )
+        operation = client.meta.method_to_api_mapping[self._get_boto_service_action()]
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        parameters = with_texts(normalised_parameters, shape)
+        evaluate(self, env, resource_runtime_part, parameters, **others)
 
-    service._to_boto_request_value = to_whole_request_value
+    service._eval_service_task = evaluate_with_texts
+
+
+def with_texts(value, shape):
+    """The value with JSON in the places where the shape has a text and the value has none."""
+    kind = shape.type_name if shape is not None else None
+    if kind == "structure" and isinstance(value, dict):
+        return {name: with_texts(member, shape.members.get(name)) for name, member in value.items()}
+    if kind == "map" and isinstance(value, dict):
+        return {name: with_texts(member, shape.value) for name, member in value.items()}
+    if kind == "list" and isinstance(value, list):
+        return [with_texts(item, shape.member) for item in value]
+    if kind == "string" and isinstance(value, dict | list):
+        return to_json_str(value)
+    return value
 
 
 def emit_execution_status_events(client_for):
@@ -396,5 +410,5 @@ def correct():
     correct_jsonata()
     correct_sizes()
     correct_credentials()
-    correct_texts_in_lists_and_maps()
     emit_execution_status_events(correct_sdk_tasks())
+    correct_texts()

@@ -73,26 +73,20 @@ class StepFunctions(Correction):
         limited = ["ValidationException", "InvalidOutput", "accepted"]
         self.check(probe, moto=["accepted"] * 3, aws=limited)
 
-    def test_objects_in_lists_and_maps_become_texts(self):
-        correction = (
-            "from corrections import step_functions\n"
-            "step_functions.correct_texts_in_lists_and_maps()"
-        )
-        program = """
-import boto3
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
-    state_task_service_aws_sdk as sdk,
-)
-model = boto3.client("ssm", region_name="us-east-1").meta.service_model
-shape = model.operation_model("StartAutomationExecution").input_shape
-request = {"DocumentName": "D", "Parameters": {"Targets": [{"Key": "K"}], "Seconds": ["5"]}}
-task = object.__new__(sdk.StateTaskServiceAwsSdk)
-task._to_boto_request(request, shape)
-print(request)
-"""
-        before, after = "[{'Key': 'K'}]", """['{"Key": "K"}']"""
-        printed = "{'DocumentName': 'D', 'Parameters': {'Targets': %s, 'Seconds': ['5']}}"
-        self.check_program(correction, program, moto=printed % before, aws=printed % after)
+    def test_an_object_becomes_a_text_where_the_api_has_one(self):
+        def probe(moto):
+            queue = moto.sqs.create_queue(QueueName=moto.name())["QueueUrl"]
+            entry = {"Id": "1", "MessageBody": {"Key": "K", "Values": ["v"]}}
+            send = {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::aws-sdk:sqs:sendMessageBatch",
+                "Parameters": {"QueueUrl": queue, "Entries": [entry]},
+                "End": True,
+            }
+            moto.ended(moto.execution({"Wait": send}))
+            return moto.message(queue, seconds=1)
+
+        self.check(probe, moto=None, aws='{"Key": "K", "Values": ["v"]}')
 
     def test_each_attempt_has_a_token_of_its_own(self):
         def probe(moto):
