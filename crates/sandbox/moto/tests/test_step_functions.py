@@ -75,18 +75,25 @@ class StepFunctions(Correction):
 
     def test_an_object_becomes_a_text_where_the_api_has_one(self):
         def probe(moto):
-            queue = moto.sqs.create_queue(QueueName=moto.name())["QueueUrl"]
-            entry = {"Id": "1", "MessageBody": {"Key": "K", "Values": ["v"]}}
+            comment = moto.name()
             send = {
                 "Type": "Task",
-                "Resource": "arn:aws:states:::aws-sdk:sqs:sendMessageBatch",
-                "Parameters": {"QueueUrl": queue, "Entries": [entry]},
+                "Resource": "arn:aws:states:::aws-sdk:ssm:sendCommand",
+                "Parameters": {
+                    "DocumentName": "AWS-RunShellScript",
+                    "InstanceIds": ["i-00000000000000001"],
+                    "Comment": comment,
+                    "Parameters": {"commands": [{"Key": "K", "Values": ["v"]}, "text"]},
+                },
                 "End": True,
             }
             moto.ended(moto.execution({"Wait": send}))
-            return moto.message(queue, seconds=1)
+            commands = moto.ssm.list_commands()["Commands"]
+            sent = [command for command in commands if command["Comment"] == comment]
+            return sent[0]["Parameters"]["commands"]
 
-        self.check(probe, moto=None, aws='{"Key": "K", "Values": ["v"]}')
+        given = {"Key": "K", "Values": ["v"]}
+        self.check(probe, moto=[given, "text"], aws=[json.dumps(given), "text"])
 
     def test_each_attempt_has_a_token_of_its_own(self):
         def probe(moto):
