@@ -105,6 +105,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
     fn applied(paths: Value, template: &str) -> Result<String, String> {
         let target = json!({
             "InputTransformer": { "InputPathsMap": paths, "InputTemplate": template },

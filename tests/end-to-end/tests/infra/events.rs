@@ -154,10 +154,8 @@ fn no_pattern_is_too_long_whatever_the_parameters_are() {
         lengths.insert(id, pattern.len());
     }
     println!("{lengths:?}");
-    assert_eq!(
-        Vec::from_iter(lengths.keys().copied().map(Some)),
-        [COMMAND_ENDED, EXECUTION_STOPPED]
-    );
+    let ids: Vec<_> = lengths.keys().copied().map(Some).collect();
+    assert_eq!(ids, [COMMAND_ENDED, EXECUTION_STOPPED]);
     let longest = lengths.values().max().expect("a rule");
     assert!((1_500..=PATTERN_CHARACTERS_MAX).contains(longest), "{lengths:?}");
     let readme = fs::read_to_string(workspace().join("infra/README.md")).expect("the README");
