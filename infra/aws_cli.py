@@ -24,8 +24,11 @@ class Aws:
         if not self.program.is_file():
             stop(f"{self.program} is missing: run `make venv`")
         self.region = region
+        identity = self._check_credentials()
         # The account id of the credentials.
-        self.account = self._check_credentials()["Account"]
+        self.account = identity["Account"]
+        # aws, aws-cn, aws-us-gov and so on.
+        self.partition = identity["Arn"].split(":")[1]
 
     def read(self, service, operation, **options):
         """Returns the answer of a call. Raises AwsError if the call fails."""

@@ -36,11 +36,25 @@ OWN_PARAMETERS = {
     **dict.fromkeys(FUNCTIONS.values(), "FUNCTIONS"),
 }
 ARCHITECTURES = sorted(MACHINES.values())
+# The names of the documents after DocumentNamePrefix, with the outputs that name them.
+COMMAND_DOCUMENTS = {
+    "SfnRunShellScript": "RunShellScriptDocumentName",
+    "SfnRunPowerShellScript": "RunPowerShellScriptDocumentName",
+    "SfnRunDocument": "RunDocumentDocumentName",
+}
+AUTOMATION_DOCUMENTS = {
+    "SfnRunCommandByInstanceIds": "RunCommandByInstanceIdsDocumentName",
+    "SfnRunCommandByTargets": "RunCommandByTargetsDocumentName",
+}
+# With these, the pattern of CommandEndedRule stays below the 2,048 characters of EventBridge.
+EXTRA_DOCUMENTS_MAX = 20
+EXTRA_DOCUMENTS_CHARACTERS_MAX = 1000
 EVENTS_MAX = 200
 COMMANDS_MAX = 5000
 HASH_CHARACTERS = 32
-# ARNs that mean all state machines, as in the policies of the functions.
-EVERY_STATE_MACHINE = re.compile(r"|\*|arn:[^:]*:states:[^:]*:[^:]*:(stateMachine:)?\*+")
+# Values of StateMachineArns that mean all state machines.
+EVERY_STATE_MACHINE = re.compile(r"\*|arn:[^:]*:states:[^:]*:[^:]*:stateMachine:\*+")
+STATE_MACHINE = re.compile(r"arn:[a-z-]+:states:[a-z0-9-]+:[0-9]{12}:stateMachine:[^\s,:/]+")
 
 
 def main(arguments):
@@ -102,6 +116,7 @@ def check(options):
                 f"To create one: aws s3 mb s3://NAME --region {options.region}"
             )
         options.parameters = parse_parameters(options.parameters)
+        check_extra_documents(options.parameters)
 
 
 def parse_parameters(text):
@@ -120,6 +135,24 @@ def parse_parameters(text):
             stop(f"unexpected {key} in PARAMETERS: set it with {OWN_PARAMETERS[key]}=")
         parameters[key] = value
     return parameters
+
+
+def values_of(parameter):
+    """Splits a list as CloudFormation does."""
+    return [value.strip() for value in parameter.split(",")]
+
+
+def check_extra_documents(parameters):
+    """CloudFormation has no limit for a list. EventBridge rejects a pattern that is too long."""
+    names = [name for name in values_of(parameters.get("ExtraDocumentNames", "")) if name]
+    characters = sum(map(len, names))
+    if len(names) > EXTRA_DOCUMENTS_MAX or characters > EXTRA_DOCUMENTS_CHARACTERS_MAX:
+        stop(
+            f"expected ExtraDocumentNames to be at most {EXTRA_DOCUMENTS_MAX} documents with "
+            f"{EXTRA_DOCUMENTS_CHARACTERS_MAX:,} characters together, "
+            f"got {len(names)} with {characters:,}\n"
+            "To watch more documents, deploy a second stack with another DocumentNamePrefix"
+        )
 
 
 # ---- Any stack -----------------------------------------------------------------------------------
@@ -181,6 +214,10 @@ def deploy(aws, options):
     stack = aws.stack(options.stack)
     if stack is not None:
         check_ours(stack, options.region)
+    # As CloudFormation does: a parameter that is not given keeps its value.
+    parameters = {**parameters_of(stack or {}), **options.parameters}
+    check_state_machines(aws, parameters)
+    check_documents(aws, options, stack or {}, parameters)
     if options.only_check:
         return
     # Every object is uploaded each time. Its key can be guessed, so an object that exists already
@@ -217,6 +254,59 @@ def deploy(aws, options):
     print_outputs(stack)
     check_code(aws, stack, packages, parameters)
     report_reach(aws, stack)
+
+
+def check_state_machines(aws, parameters):
+    """Stops unless it is said whose tasks the stack may answer. There is no default."""
+    arns = values_of(parameters.get("StateMachineArns", ""))
+    bad = [arn for arn in arns if arn != "*" and not STATE_MACHINE.fullmatch(arn)]
+    if not bad and ("*" not in arns or len(arns) == 1):
+        return
+    got = "none" if arns == [""] else f"'{','.join(arns)}'"
+    arn = f"arn:{aws.partition}:states:{aws.region}:{aws.account}:stateMachine"
+    stop(
+        "expected StateMachineArns in PARAMETERS: the state machines whose tasks the stack may "
+        f"answer, got {got}\n"
+        f'Some of them:     PARAMETERS="StateMachineArns={arn}:nightly-job,{arn}:ops-*"\n'
+        'All of them:      PARAMETERS="StateMachineArns=*"'
+    )
+
+
+def check_documents(aws, options, stack, parameters):
+    """Stops if a document that the stack would create is there already, and not the stack's."""
+    wanted = dict(COMMAND_DOCUMENTS)
+    if parameters.get("AutomationDocuments") != "none":
+        wanted |= AUTOMATION_DOCUMENTS
+    prefix = parameters.get("DocumentNamePrefix", "")
+    ours = outputs_of(stack)
+    names = [prefix + name for name, output in wanted.items() if ours.get(output) != prefix + name]
+    found = [name for name in names if has_document(aws, name)]
+    if not found:
+        return
+    sample = ""
+    if any(name in AUTOMATION_DOCUMENTS for name in found):
+        sample = (
+            "The sample of AWS that this stack replaces has documents of these names: see "
+            '"Moving over from AWS\'s sample" in infra/README.md\n'
+        )
+    stop(
+        f"cannot create the documents of stack {options.stack}: expected no document "
+        f"{' or '.join(names)} in {options.region} outside the stack, got {', '.join(found)}\n"
+        f"{sample}"
+        f"To see whose they are: aws cloudformation describe-stack-resources "
+        f"--physical-resource-id {found[0]} --region {options.region}\n"
+        'To deploy beside them: PARAMETERS="DocumentNamePrefix=Relay-"'
+    )
+
+
+def has_document(aws, name):
+    try:
+        aws.read("ssm", "describe-document", name=name)
+    except AwsError as error:
+        if "(InvalidDocument)" in str(error):
+            return False
+        stop(f"cannot check whether there is a document {name}: {error}")
+    return True
 
 
 def print_outputs(stack):
@@ -257,8 +347,8 @@ def configuration_of(aws, function):
 
 def report_reach(aws, stack):
     """Warns if the stack may answer the tasks of all state machines."""
-    arns = parameters_of(stack).get("StateMachineArns", "").split(",")
-    if any(EVERY_STATE_MACHINE.fullmatch(arn.strip()) for arn in arns):
+    arns = values_of(parameters_of(stack).get("StateMachineArns", ""))
+    if any(EVERY_STATE_MACHINE.fullmatch(arn) for arn in arns):
         say(
             f"stack {stack['StackName']} may answer the tasks of every state machine of account "
             f"{aws.account} in {aws.region}: anyone who may send its documents and has read the "

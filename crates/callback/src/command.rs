@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::id::{CommandId, InstanceId};
 use crate::output::{Output, Trace};
-use crate::report::OUTPUT_BYTES_MAX;
+use crate::report::{ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 use crate::status::{Status, StatusDetails};
 use crate::token::{InvalidToken, TaskToken};
 
@@ -53,6 +53,9 @@ pub struct Callback {
     pub on_abandon: OnAbandon,
     /// `outputBytes`: the maximum length of the answer.
     pub output_bytes: OutputBytes,
+    /// `errorName`: the name of every failure, instead of `RunCommand.…`. `None` if there is none,
+    /// or if it is not a valid name.
+    pub error_name: Option<String>,
 }
 
 /// How to answer when the command failed: document parameter `onFailure`.
@@ -104,8 +107,8 @@ impl OutputBytes {
 }
 
 impl Callback {
-    /// Reads the parameters `taskToken`, `onFailure`, `onAbandon`, and `outputBytes` of a command. In
-    /// Run Command, every parameter value is a list of strings.
+    /// Reads the parameters `taskToken`, `onFailure`, `onAbandon`, `outputBytes`, and `errorName` of a
+    /// command. In Run Command, every parameter value is a list of strings.
     pub fn from_parameters(parameters: &HashMap<String, Vec<String>>) -> Self {
         let word =
             |name| parameters.get(name).and_then(|values| values.first()).map(|word| word.trim());
@@ -121,8 +124,15 @@ impl Callback {
                 Some(_) => OnAbandon::Continue,
             },
             output_bytes: OutputBytes::from_parameter(word("outputBytes")),
+            error_name: word("errorName").filter(|word| is_error_name(word)).map(str::to_owned),
         }
     }
+}
+
+/// Whether the documents accept this as an error name, apart from the empty default.
+fn is_error_name(word: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b" ._:-".contains(&byte);
+    (1..=ERROR_BYTES_MAX).contains(&word.len()) && word.bytes().all(is_good)
 }
 
 /// One node's part of a command (SSM API, `ListCommandInvocations` with `Details`).
@@ -215,6 +225,20 @@ mod tests {
             assert_eq!(bytes(bad), OutputBytes::DEFAULT, "{bad}");
         }
         assert_eq!(callback(&[]).output_bytes.get(), OutputBytes::DEFAULT);
+    }
+
+    #[test]
+    fn an_error_name_is_a_short_name_or_none() {
+        let name = |value| callback(&[("errorName", value)]).error_name;
+        let longest = "x".repeat(ERROR_BYTES_MAX);
+        for good in ["Automation document failure", "Own.Error-1:a_b", &longest] {
+            assert_eq!(name(good).as_deref(), Some(good));
+        }
+        assert_eq!(name(" Own ").as_deref(), Some("Own"));
+        for bad in ["", " ", "a/b", "ü", "two\nlines", &"x".repeat(ERROR_BYTES_MAX + 1)] {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+        assert_eq!(callback(&[]).error_name, None);
     }
 
     #[test]

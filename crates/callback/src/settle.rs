@@ -449,7 +449,7 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
         let bytes_max = command.callback.output_bytes.get();
         let (receipt, accepted) = match failure {
             Some(reason) if command.callback.on_failure == OnFailure::Fail => {
-                let error = error_name(reason);
+                let error = name_of_failure(command, error_name(reason));
                 let cause = report(command, invocations, bytes_max.min(CAUSE_BYTES_MAX));
                 let receipt = self.tasks.fail(token, &error, &cause).await.map_err(failed)?;
                 (receipt, Outcome::Failed { error })
@@ -480,17 +480,22 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
     ) -> Result<Outcome, SettleError> {
         let failed = |source| SettleError::Answer { command_id: command.id.clone(), source };
         let report = report_without_nodes(command);
-        let error = unread.error_name();
+        let error = name_of_failure(command, unread.error_name().to_owned());
         if unread == Unread::TooManyNodes && command.callback.on_failure == OnFailure::Report {
             let receipt = self.tasks.succeed(token, &report).await.map_err(failed)?;
             if let Some(outcome) = outcome(receipt, Outcome::Succeeded) {
                 return Ok(outcome);
             }
         }
-        let receipt = self.tasks.fail(token, error, &report).await.map_err(failed)?;
-        outcome(receipt, Outcome::Failed { error: error.to_owned() })
+        let receipt = self.tasks.fail(token, &error, &report).await.map_err(failed)?;
+        outcome(receipt, Outcome::Failed { error })
             .ok_or_else(|| SettleError::OutputRefused { command_id: command.id.clone() })
     }
+}
+
+/// The error name that the state machine sees: the command's own, if it has one.
+fn name_of_failure(command: &Command, reason: String) -> String {
+    command.callback.error_name.clone().unwrap_or(reason)
 }
 
 /// What became of an answer; `None` if Step Functions rejects what it says.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -48,6 +49,11 @@ impl TaskToken {
             1..=TOKEN_CHARS_MAX => Ok(Self(SecretString::from(value.as_str()))),
             chars => Err(InvalidToken::Chars(chars)),
         }
+    }
+
+    /// A hash of the token that tells nothing about it, and that only the owner of `keys` can compute.
+    pub fn fingerprint(&self, keys: &RandomState) -> u64 {
+        keys.hash_one(self.expose())
     }
 
     /// The token itself, for requests to Step Functions only.
@@ -150,6 +156,15 @@ mod tests {
         }
         assert_eq!(redacted("ä🦀", "aä🦀ä"), "a[task token]ä");
         assert_eq!(redacted("\\\\", "\\\\"), "[task token]");
+    }
+
+    #[test]
+    fn a_fingerprint_is_that_of_the_token_and_of_the_keys() {
+        let token = |text: &str| TaskToken::from_parameter(&[text.to_owned()]).unwrap();
+        let (keys, others) = (RandomState::new(), RandomState::new());
+        assert_eq!(token("one").fingerprint(&keys), token("one").fingerprint(&keys));
+        assert_ne!(token("one").fingerprint(&keys), token("two").fingerprint(&keys));
+        assert_ne!(token("one").fingerprint(&keys), token("one").fingerprint(&others));
     }
 
     #[test]

@@ -54,13 +54,14 @@ pub struct SweepMetrics<'a> {
 type Count = (&'static str, fn(&SweepReport) -> u64);
 
 /// The counts of a sweep that are metrics. `Truncated` is 1 if the sweep stopped early.
-const SWEEP_COUNTS: [Count; 8] = [
+const SWEEP_COUNTS: [Count; 9] = [
     ("Executing", |report| report.executing),
     ("Heartbeats", |report| report.heartbeats),
     ("Recovered", |report| report.recovered),
     ("Cancelled", |report| report.cancelled),
     ("Rejected", |report| report.rejected),
     ("Refused", |report| report.refused),
+    ("Reused", |report| report.reused),
     ("Failed", |report| report.failed),
     ("Truncated", |report| u64::from(report.truncated)),
 ];
@@ -219,6 +220,7 @@ mod tests {
             cancelled: 5,
             rejected: 4,
             refused: 9,
+            reused: 10,
             failed: 3,
             truncated: true,
             blind: None,

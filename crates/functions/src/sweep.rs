@@ -79,6 +79,8 @@ pub struct SweepResponse {
     pub rejected: u64,
     /// Commands whose task the function may not answer.
     pub refused: u64,
+    /// Commands with the task token of an older command.
+    pub reused: u64,
     /// Lists and commands for which a call failed.
     pub failed: u64,
     /// Whether the sweep stopped early.
@@ -178,11 +180,22 @@ impl From<SweepReport> for SweepResponse {
             cancelled,
             rejected,
             refused,
+            reused,
             failed,
             truncated,
             blind: _,
         } = report;
-        Self { executing, heartbeats, recovered, cancelled, rejected, refused, failed, truncated }
+        Self {
+            executing,
+            heartbeats,
+            recovered,
+            cancelled,
+            rejected,
+            refused,
+            reused,
+            failed,
+            truncated,
+        }
     }
 }
 
@@ -261,6 +274,7 @@ fn log(report: &SweepReport, trigger: SweepTrigger, duration_ms: u64) {
         cancelled,
         rejected,
         refused,
+        reused,
         failed,
         truncated,
         ref blind,
@@ -276,6 +290,7 @@ fn log(report: &SweepReport, trigger: SweepTrigger, duration_ms: u64) {
                 cancelled,
                 rejected,
                 refused,
+                reused,
                 failed,
                 truncated,
                 duration_ms,
@@ -286,7 +301,8 @@ fn log(report: &SweepReport, trigger: SweepTrigger, duration_ms: u64) {
     }
     if blind.is_some() {
         swept!(error);
-    } else if recovered > 0 || rejected > 0 || refused > 0 || failed > 0 || truncated {
+    } else if recovered > 0 || rejected > 0 || refused > 0 || reused > 0 || failed > 0 || truncated
+    {
         swept!(warn);
     } else if cause == SweepCause::Schedule && *report == SweepReport::default() {
         swept!(debug);

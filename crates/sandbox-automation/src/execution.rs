@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sandbox_run_command::documents::{Given, as_text};
 use serde_json::Value;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::runbook::Runbook;
@@ -18,6 +19,8 @@ pub(crate) enum Status {
     Success,
     Failed,
     TimedOut,
+    Cancelling,
+    Cancelled,
 }
 
 impl Status {
@@ -29,6 +32,8 @@ impl Status {
             Self::Success => "Success",
             Self::Failed => "Failed",
             Self::TimedOut => "TimedOut",
+            Self::Cancelling => "Cancelling",
+            Self::Cancelled => "Cancelled",
         }
     }
 }
@@ -43,6 +48,11 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { status: Status::Failed, message: message.into() }
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        let message = "the execution was cancelled".to_owned();
+        Self { status: Status::Cancelled, message }
     }
 }
 
@@ -60,6 +70,8 @@ pub(crate) struct Execution {
     /// By position in the runbook.
     pub(crate) steps: Vec<StepRun>,
     pub(crate) outputs: Outputs,
+    /// Tells the run that the execution is to be cancelled.
+    pub(crate) cancel: Arc<Notify>,
 }
 
 /// What is known of a step so far.
@@ -110,12 +122,23 @@ impl Execution {
             steps: runbook.steps.iter().map(|_| step()).collect(),
             outputs: Outputs::new(),
             runbook: Arc::new(runbook),
+            cancel: Arc::default(),
         }
     }
 
     /// Whether this asks for the same as that other one.
     pub(crate) fn is_same_request(&self, other: &Self) -> bool {
         self.runbook.name == other.runbook.name && self.given == other.given
+    }
+
+    /// Asks the run to cancel the execution. Returns whether it still runs.
+    pub(crate) fn cancel(&mut self) -> bool {
+        let runs = self.progress.ended.is_none();
+        if runs {
+            self.progress.status = Status::Cancelling;
+            self.cancel.notify_one();
+        }
+        runs
     }
 
     /// A step begins, with these inputs.

@@ -5,10 +5,11 @@
 //! account only through [`Account`]. `execution` keeps what happened; `answer` shows it.
 //!
 //! It covers runbooks that start something and end: the actions `aws:executeAwsApi`, `aws:branch`
-//! (with `StringEquals`) and `aws:sleep`, with `onFailure`, `nextStep`, `isEnd`, `isCritical`,
-//! `maxAttempts` and `timeoutSeconds`. Any other step fails its execution and says so. Also missing
-//! are versions of documents, runs over many targets, stopping, and the service's own limits, whose
-//! figures in the service model (512 characters for a parameter) real executions exceed.
+//! (with `StringEquals`) and `aws:sleep`, with `onFailure`, `onCancel`, `nextStep`, `isEnd`,
+//! `isCritical`, `maxAttempts` and `timeoutSeconds`. Any other step fails its execution and says so.
+//! Also missing are versions of documents, runs over many targets, stopping after the current step
+//! (`Complete`), and the service's own limits, whose figures in the service model (512 characters for
+//! a parameter) real executions exceed.
 
 mod account;
 mod answer;
@@ -32,7 +33,7 @@ pub use store::Settings;
 
 use answer::{AnsweredExecution, GotExecution};
 use execution::Execution;
-use request::{GetAutomationExecution, StartAutomationExecution};
+use request::{GetAutomationExecution, StartAutomationExecution, StopAutomationExecution};
 use run::Run;
 use runbook::Runbook;
 use store::Shared;
@@ -45,7 +46,8 @@ pub struct Automation {
 
 impl Automation {
     /// The operations that [`Automation::call`] answers.
-    pub const OPERATIONS: [&str; 2] = ["StartAutomationExecution", "GetAutomationExecution"];
+    pub const OPERATIONS: [&str; 3] =
+        ["StartAutomationExecution", "GetAutomationExecution", "StopAutomationExecution"];
 
     /// An Automation that has not run anything yet.
     pub fn new(
@@ -67,6 +69,7 @@ impl Automation {
         match operation {
             "StartAutomationExecution" => self.start(api::parse(body)?).await,
             "GetAutomationExecution" => self.get(&api::parse(body)?),
+            "StopAutomationExecution" => self.stop(&api::parse(body)?),
             _ => {
                 let message = format!("Automation has no operation {operation:?}");
                 Err(ApiError::refused("UnknownOperationException", message))
@@ -90,14 +93,13 @@ impl Automation {
             }
             store.started_by.insert(token, id.clone());
         }
-        let runbook = Arc::clone(&execution.runbook);
+        let values = self.with_system_variables(values, &id);
+        let run = Run::new(Arc::clone(&self.shared), account, &execution, values);
         store.executions.insert(id.clone(), execution);
         drop(store);
 
-        let answer = json!({ "AutomationExecutionId": id });
-        let values = self.with_system_variables(values, &id);
-        tokio::spawn(Run::new(Arc::clone(&self.shared), account, id, runbook, values).finish());
-        Ok(answer)
+        tokio::spawn(run.finish());
+        Ok(json!({ "AutomationExecutionId": id }))
     }
 
     async fn runbook(&self, reference: &str) -> Result<Runbook, ApiError> {
@@ -150,12 +152,27 @@ impl Automation {
         let id = request.automation_execution_id.as_ref();
         let id = api::required("automationExecutionId", id)?;
         let store = self.shared.store();
-        let execution = store.executions.get(id).ok_or_else(|| {
-            let message = format!("There is no automation execution {id:?}");
-            ApiError::refused("AutomationExecutionNotFoundException", message)
-        })?;
+        let execution = store.executions.get(id).ok_or_else(|| not_found(id))?;
         api::answer(&GotExecution { automation_execution: AnsweredExecution::of(execution) })
     }
+
+    fn stop(&self, request: &StopAutomationExecution) -> Result<Value, ApiError> {
+        let id = request.automation_execution_id.as_ref();
+        let id = api::required("automationExecutionId", id)?;
+        request.check()?;
+        let mut store = self.shared.store();
+        let execution = store.executions.get_mut(id).ok_or_else(|| not_found(id))?;
+        if execution.cancel() {
+            return Ok(json!({}));
+        }
+        let message = format!("Automation execution {id:?} has ended");
+        Err(ApiError::refused("InvalidAutomationStatusUpdateException", message))
+    }
+}
+
+fn not_found(id: &str) -> ApiError {
+    let message = format!("There is no automation execution {id:?}");
+    ApiError::refused("AutomationExecutionNotFoundException", message)
 }
 
 /// Answers a repeated request, which has the same client token.

@@ -50,3 +50,24 @@ impl StartAutomationExecution {
 pub(crate) struct GetAutomationExecution {
     pub(crate) automation_execution_id: Option<String>,
 }
+
+/// `StopAutomationExecution`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StopAutomationExecution {
+    pub(crate) automation_execution_id: Option<String>,
+    r#type: Option<String>,
+}
+
+impl StopAutomationExecution {
+    /// Refuses what the sandbox does not do.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        match self.r#type.as_deref() {
+            None | Some("Cancel") => Ok(()),
+            Some(other) => {
+                let reason = format!("expected Cancel, got {other}");
+                Err(ApiError::validation("type", &reason))
+            }
+        }
+    }
+}

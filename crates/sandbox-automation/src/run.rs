@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use sandbox_run_command::documents::{Values, as_text, interpolate};
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::account::{Account, Service};
 use crate::execution::{Execution, Failure, Outputs, Status, output_texts};
-use crate::runbook::{Action, Branch, OnFailure, Output, Properties, Runbook, Step};
+use crate::runbook::{Action, Branch, OnCancel, OnFailure, Output, Properties, Runbook, Step};
 use crate::store::Shared;
 
 /// Steps may lead back; an execution that never ends by itself is ended here.
@@ -37,18 +38,30 @@ pub(crate) struct Run {
     values: Values,
     /// The first failure that counts for the whole execution.
     failure: Option<Failure>,
+    /// Notified when the execution is to be cancelled.
+    cancel: Arc<Notify>,
+    /// Whether it was cancelled: the steps from here on are those that clean up.
+    is_cancelled: bool,
 }
 
 impl Run {
-    /// The run of the execution `id` in this account. The `values` are those of its parameters.
+    /// The run of this execution in this account. The `values` are those of its parameters.
     pub(crate) fn new(
         shared: Arc<Shared>,
         account: Arc<dyn Account>,
-        id: String,
-        runbook: Arc<Runbook>,
+        execution: &Execution,
         values: Values,
     ) -> Self {
-        Self { shared, account, id, runbook, values, failure: None }
+        Self {
+            shared,
+            account,
+            id: execution.id.clone(),
+            runbook: Arc::clone(&execution.runbook),
+            values,
+            failure: None,
+            cancel: Arc::clone(&execution.cancel),
+            is_cancelled: false,
+        }
     }
 
     /// Runs the execution to its end.
@@ -79,7 +92,7 @@ impl Run {
         let result = match inputs_of(step, &self.values) {
             Ok(inputs) => {
                 self.update(|execution| execution.begin_step(position, &inputs));
-                attempt(self.account.as_ref(), step, &inputs, &self.values).await
+                self.attempt(step, &inputs).await
             }
             Err(failure) => {
                 self.update(|execution| execution.begin_step(position, &BTreeMap::new()));
@@ -92,6 +105,23 @@ impl Run {
         };
         // After a success and after a failure, as AWS documents it.
         next.filter(|_| !properties.is_end)
+    }
+
+    /// Tries a step, until the execution is cancelled.
+    async fn attempt(
+        &self,
+        step: &Step,
+        inputs: &BTreeMap<String, Value>,
+    ) -> Result<Done, Failure> {
+        let attempt = attempt(self.account.as_ref(), step, inputs, &self.values);
+        if self.is_cancelled {
+            return attempt.await;
+        }
+        tokio::select! {
+            biased;
+            () = self.cancel.notified() => Err(Failure::cancelled()),
+            result = attempt => result,
+        }
     }
 
     fn succeed(&mut self, position: usize, properties: &Properties, done: Done) -> Option<usize> {
@@ -115,6 +145,14 @@ impl Run {
         failure: &Failure,
     ) -> Option<usize> {
         self.update(|execution| execution.end_step(position, Err(failure)));
+        if failure.status == Status::Cancelled {
+            self.is_cancelled = true;
+            self.failure = Some(failure.clone());
+            return match &properties.on_cancel {
+                OnCancel::Abort => None,
+                OnCancel::Step(name) => self.runbook.position(name),
+            };
+        }
         if properties.is_critical || properties.on_failure == OnFailure::Abort {
             let message = format!("Step {} failed: {}", properties.name, failure.message);
             self.failure.get_or_insert(Failure { message, status: failure.status });

@@ -58,6 +58,8 @@ pub(crate) struct Properties {
     pub(crate) outputs: Vec<Output>,
     #[serde(default)]
     pub(crate) on_failure: OnFailure,
+    #[serde(default)]
+    pub(crate) on_cancel: OnCancel,
     pub(crate) next_step: Option<String>,
     #[serde(default, deserialize_with = "scalar")]
     pub(crate) is_end: bool,
@@ -76,6 +78,15 @@ pub(crate) enum OnFailure {
     #[default]
     Abort,
     Continue,
+    Step(String),
+}
+
+/// What happens when the execution is cancelled while a step runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum OnCancel {
+    #[default]
+    Abort,
     Step(String),
 }
 
@@ -188,6 +199,9 @@ impl Step {
         if let OnFailure::Step(name) = &self.properties.on_failure {
             steps.push(name);
         }
+        if let OnCancel::Step(name) = &self.properties.on_cancel {
+            steps.push(name);
+        }
         if let Action::Branch(branch) = &self.action {
             steps.extend(branch.choices.iter().map(|choice| choice.next_step.as_str()));
             steps.extend(branch.default.as_deref());
@@ -244,6 +258,18 @@ impl TryFrom<String> for OnFailure {
                 Some(name) => Ok(Self::Step(name.to_owned())),
                 None => Err(format!("expected Abort, Continue or step:NAME, got {other}")),
             },
+        }
+    }
+}
+
+impl TryFrom<String> for OnCancel {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match (text.as_str(), text.strip_prefix("step:")) {
+            ("Abort", _) => Ok(Self::Abort),
+            (_, Some(name)) => Ok(Self::Step(name.to_owned())),
+            (other, None) => Err(format!("expected Abort or step:NAME, got {other}")),
         }
     }
 }
@@ -324,9 +350,11 @@ mod tests {
         check_refused(json!([{"name": "a"}]), "mainSteps[0]: missing field `action`");
         let sleep = |name: &str| json!({"name": name, "action": "aws:sleep", "inputs": {"Duration": "PT1S"}});
         check_refused(json!([sleep("a"), sleep("a")]), "there are two steps a");
-        for (property, value) in [("nextStep", json!("z")), ("onFailure", json!("step:z"))] {
+        for (property, value) in
+            [("nextStep", "z"), ("onFailure", "step:z"), ("onCancel", "step:z")]
+        {
             let mut step = sleep("a");
-            step[property] = value;
+            step[property] = json!(value);
             check_refused(json!([step]), "step a leads to z, which does not exist");
         }
         let branch = json!({"Choices": [], "Default": "z"});
@@ -341,6 +369,12 @@ mod tests {
             "mainSteps[0].onFailure: expected Abort, Continue or step:NAME, got Retry",
         );
         step["onFailure"] = json!("Abort");
+        step["onCancel"] = json!("Continue");
+        check_refused(
+            json!([step]),
+            "mainSteps[0].onCancel: expected Abort or step:NAME, got Continue",
+        );
+        step["onCancel"] = json!("Abort");
         step["maxAttempts"] = json!("many");
         check_refused(json!([step]), "expected u32, got many");
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::{BoxFuture, pending, ready};
 use sandbox_run_command::documents::Document;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -30,6 +30,8 @@ impl Documents for TestDocuments {
 struct TestAccount {
     calls: Mutex<Vec<(String, Value)>>,
     answers: Mutex<VecDeque<Result<Value, ApiError>>>,
+    /// The operation that never answers.
+    silent: Mutex<Option<&'static str>>,
 }
 
 impl Account for TestAccount {
@@ -40,6 +42,9 @@ impl Account for TestAccount {
         body: Value,
     ) -> BoxFuture<'static, Result<Value, ApiError>> {
         self.calls.lock().unwrap().push((format!("{}:{operation}", service.name()), body));
+        if *self.silent.lock().unwrap() == Some(operation) {
+            return Box::pin(pending());
+        }
         let answer = self.answers.lock().unwrap().pop_front();
         Box::pin(ready(answer.unwrap_or_else(|| Ok(json!({})))))
     }
@@ -105,13 +110,18 @@ impl Trial {
     /// Runs the runbook with these parameters, to its end.
     async fn run(&self, parameters: Value) -> Value {
         let started = self.start(json!({"DocumentName": "Book", "Parameters": parameters})).await;
-        let id = started.unwrap()["AutomationExecutionId"].clone();
+        self.ended(&started.unwrap()["AutomationExecutionId"]).await
+    }
+
+    /// The execution, once it has ended.
+    async fn ended(&self, id: &Value) -> Value {
         for _ in 0..2_000 {
             let body = json!({"AutomationExecutionId": id});
             let mut got = self.call("GetAutomationExecution", body).await.unwrap();
             let execution = got["AutomationExecution"].take();
-            if execution["AutomationExecutionStatus"] != "InProgress" {
-                assert_eq!(execution["AutomationExecutionId"], id);
+            let status = execution["AutomationExecutionStatus"].as_str().unwrap();
+            if !["InProgress", "Cancelling"].contains(&status) {
+                assert_eq!(execution["AutomationExecutionId"], *id);
                 return execution;
             }
             sleep(Duration::from_millis(2)).await;
@@ -161,11 +171,13 @@ async fn parameters_reach_the_api_whole_and_inside_texts() {
             "Targets": {"type": "MapList"},
             "Name": {"type": "String"},
             "Seconds": {"type": "String", "default": "5"},
+            "Wait": {"type": "Integer", "default": 60},
         },
         "mainSteps": [{
             "name": "send", "action": "aws:executeAwsApi",
             "inputs": {
                 "Service": "ssm", "Api": "SendCommand", "Targets": "{{ Targets }}",
+                "DocumentName": "Run{{ Name }}Script", "TimeoutSeconds": "{{ Wait }}",
                 "Parameters": {"commands": "{{Lines}}", "timeout": ["{{ Seconds }}"]},
                 "Comment": "{{ Name }} in {{ global:REGION }} of {{ global:ACCOUNT_ID }}: {{ automation:EXECUTION_ID }}",
             },
@@ -179,6 +191,8 @@ async fn parameters_reach_the_api_whole_and_inside_texts() {
         .await;
     let id = execution["AutomationExecutionId"].as_str().unwrap();
     let body = json!({
+        "DocumentName": "RunmeScript",
+        "TimeoutSeconds": 60,
         "Targets": [target],
         "Parameters": {"commands": ["a \"b\"", "{{ Name }}"], "timeout": ["5"]},
         "Comment": format!("me in eu-west-1 of 123456789012: {id}"),
@@ -250,6 +264,43 @@ async fn on_failure_leads_to_another_step_and_the_execution_has_failed_all_the_s
     assert_eq!(trial.operations(), ["ssm:First", "ssm:Third"]);
     assert_eq!(execution["AutomationExecutionStatus"], "Failed");
     assert_eq!(execution["StepExecutions"][0]["OnFailure"], "step:Third");
+}
+
+/// Cancels an execution while its first step, which never ends, runs.
+async fn cancelled(first: Value) -> (Value, Vec<String>) {
+    let steps = json!([first, step("Second", &json!({})), step("Third", &json!({}))]);
+    let trial = Trial::of_steps(steps);
+    *trial.account.silent.lock().unwrap() = Some("First");
+    let id =
+        trial.start(json!({"DocumentName": "Book"})).await.unwrap()["AutomationExecutionId"].take();
+    while trial.operations().is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let stop = json!({"AutomationExecutionId": id, "Type": "Cancel"});
+    assert_eq!(trial.call("StopAutomationExecution", stop.clone()).await.unwrap(), json!({}));
+    let execution = trial.ended(&id).await;
+    let error = trial.call("StopAutomationExecution", stop).await.unwrap_err();
+    assert_eq!(error.code, "InvalidAutomationStatusUpdateException");
+    (execution, trial.operations())
+}
+
+#[tokio::test]
+async fn on_cancel_leads_to_another_step_and_the_execution_is_cancelled_all_the_same() {
+    let first = step("First", &json!({"onFailure": "step:Second", "onCancel": "step:Third"}));
+    let (execution, operations) = cancelled(first).await;
+    assert_eq!(operations, ["ssm:First", "ssm:Third"]);
+    assert_eq!(execution["AutomationExecutionStatus"], "Cancelled");
+    assert_eq!(
+        step_statuses(&execution),
+        [("First", "Cancelled"), ("Second", "Pending"), ("Third", "Success")]
+    );
+}
+
+#[tokio::test]
+async fn without_on_cancel_nothing_follows_a_cancelled_step() {
+    let (execution, operations) = cancelled(step("First", &json!({"onFailure": "Continue"}))).await;
+    assert_eq!(operations, ["ssm:First"]);
+    assert_eq!(execution["AutomationExecutionStatus"], "Cancelled");
 }
 
 #[tokio::test]
@@ -426,7 +477,12 @@ async fn requests_are_refused_as_the_api_refuses_them() {
     {
         assert!(trial.start(body).await.is_ok());
     }
-    let missing = json!({"AutomationExecutionId": "00000000-0000-0000-0000-000000000000"});
-    let error = trial.call("GetAutomationExecution", missing).await.unwrap_err();
-    assert_eq!(error.code, "AutomationExecutionNotFoundException");
+    let mut missing = json!({"AutomationExecutionId": "00000000-0000-0000-0000-000000000000"});
+    for operation in ["GetAutomationExecution", "StopAutomationExecution"] {
+        let error = trial.call(operation, missing.clone()).await.unwrap_err();
+        assert_eq!(error.code, "AutomationExecutionNotFoundException");
+    }
+    missing["Type"] = json!("Complete");
+    let error = trial.call("StopAutomationExecution", missing).await.unwrap_err();
+    assert!(error.message.contains("expected Cancel, got Complete"), "{error}");
 }

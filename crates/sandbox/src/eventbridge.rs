@@ -2,6 +2,7 @@
 
 pub mod delivery;
 pub mod event;
+pub mod input_transformer;
 pub mod permission;
 pub mod put_events;
 pub mod rules;

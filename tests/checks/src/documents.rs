@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::{BoxFuture, pending, ready};
 use sandbox_automation::{Account, Automation, Service};
 use sandbox_run_command::api::ApiError;
 use sandbox_run_command::documents::{Document, Documents};
@@ -207,6 +207,15 @@ fn is_good(request: &Request) -> bool {
         number
             .is_some_and(|number| (2_048..=262_144).contains(&number) && number.to_string() == text)
     };
+    let delivery = |text: &str| {
+        let number = text.parse::<u32>().ok();
+        number
+            .is_some_and(|number| (30..=2_592_000).contains(&number) && number.to_string() == text)
+    };
+    let error_name = |text: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b" _.:-".contains(&byte);
+        text.len() <= 256 && text.bytes().all(is_part)
+    };
     let directory = |text: &str| is_automation || text.chars().count() <= 4_096;
     let name = |text: &str| {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
@@ -228,6 +237,9 @@ fn is_good(request: &Request) -> bool {
         && one("onFailure", &|text| ["Fail", "Report"].contains(&text))
         && one("onAbandon", &|text| ["Cancel", "Continue"].contains(&text))
         && one("outputBytes", &bytes)
+        && one("errorName", &error_name)
+        && one("shell", &|text| ["Shell", "PowerShell"].contains(&text))
+        && one("deliveryTimeout", &delivery)
         && one("documentName", &name)
         // JSON, YAML, or what the agent refuses.
         && one("documentParameters", &|_| true)
@@ -247,16 +259,56 @@ fn has_reference(text: &str) -> bool {
     })
 }
 
-/// Starts an automation, and looks at the command that it starts.
-fn check_automation(request: &Request) {
-    let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (calls, mut called) = mpsc::unbounded_channel();
+/// Automation with the documents of the template, and the calls that it makes.
+fn automation(
+    answers_send_command: AnswersSendCommand,
+) -> (Automation, UnboundedReceiver<(String, Value)>) {
+    let (calls, called) = mpsc::unbounded_channel();
     let settings = sandbox_automation::Settings {
         region: "eu-central-1".to_owned(),
         account: "123456789012".to_owned(),
     };
-    let account = Arc::new(NotingAccount { calls });
-    let automation = Automation::new(settings, Arc::clone(&*DOCUMENTS) as _, account);
+    let account = Arc::new(NotingAccount { calls, answers_send_command });
+    (Automation::new(settings, Arc::clone(&*DOCUMENTS) as _, account), called)
+}
+
+/// Cancels an automation while it starts the command, and looks at what it does then: it must fail the
+/// task.
+pub fn check_cancelled(request: &Request) {
+    let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (automation, mut called) = automation(AnswersSendCommand::Never);
+    let body = json!({ "DocumentName": request.document, "Parameters": request.parameters });
+    let body = body.to_string();
+    place.runtime.block_on(async {
+        let started = automation.call("StartAutomationExecution", body.as_bytes()).await;
+        let started = started.expect("the automation starts");
+        let mut next = async || {
+            let call = timeout(WAIT_MAX, called.recv()).await.expect("the automation goes on");
+            call.expect("the automation has a step")
+        };
+        assert_eq!(next().await.0, "SendCommand");
+        automation
+            .call("StopAutomationExecution", started.to_string().as_bytes())
+            .await
+            .expect("the automation is cancelled");
+        let (operation, mut failure) = next().await;
+        assert_eq!(operation, "SendTaskFailure");
+        let cause = failure["cause"].take();
+        let cause = cause.as_str().expect("a cause");
+        let id = started["AutomationExecutionId"].as_str().expect("an id");
+        assert!(cause.contains(id) && cause.contains("was cancelled"), "{cause}");
+        let token = request.value("taskToken", "");
+        assert_eq!(
+            failure,
+            json!({ "taskToken": token, "error": "RunCommand.StartFailed", "cause": null })
+        );
+    });
+}
+
+/// Starts an automation, and looks at the command that it starts.
+fn check_automation(request: &Request) {
+    let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (automation, mut called) = automation(AnswersSendCommand::AtOnce);
     let body = json!({ "DocumentName": request.document, "Parameters": request.parameters });
     let body = body.to_string();
     place.runtime.block_on(async {
@@ -274,17 +326,19 @@ fn check_automation(request: &Request) {
 
 /// What the automation documents promise to start.
 fn started_command(request: &Request) -> Value {
-    let mut parameters = json!({
-        "commands": request.values("Commands"),
-        "executionTimeout": [request.value("executionTimeout", "3600")],
-        "taskToken": [request.value("taskToken", "")],
+    let timeout = request.value("deliveryTimeout", "3600");
+    let mut command = json!({
+        "DocumentName": format!("SfnRun{}Script", request.value("shell", "Shell")),
+        "TimeoutSeconds": timeout.parse::<u32>().expect("it was accepted"),
+        "Parameters": {
+            "commands": request.values("Commands"),
+            // Two quote characters are a directory that the agent ignores.
+            "workingDirectory": [request.value("workingDirectory", "\"\"")],
+            "executionTimeout": [request.value("executionTimeout", "3600")],
+            "taskToken": [request.value("taskToken", "")],
+            "errorName": [""],
+        },
     });
-    // Two quote characters stand for the agent's own directory.
-    let directory = request.value("workingDirectory", "\"\"");
-    if directory != "\"\"" {
-        parameters["workingDirectory"] = json!([directory]);
-    }
-    let mut command = json!({ "DocumentName": "SfnRunShellScript", "Parameters": parameters });
     if request.document == "SfnRunCommandByTargets" {
         let target = |text: &String| serde_json::from_str::<Value>(text).expect("it was accepted");
         command["Targets"] = request.values("Targets").iter().map(target).collect();
@@ -294,9 +348,16 @@ fn started_command(request: &Request) -> Value {
     command
 }
 
-/// An account in which every call succeeds and is noted.
+/// An account in which every call is noted, and succeeds if it is answered.
 struct NotingAccount {
     calls: UnboundedSender<(String, Value)>,
+    answers_send_command: AnswersSendCommand,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AnswersSendCommand {
+    AtOnce,
+    Never,
 }
 
 impl Account for NotingAccount {
@@ -308,6 +369,9 @@ impl Account for NotingAccount {
     ) -> BoxFuture<'static, Result<Value, ApiError>> {
         // Nobody listens any more once the first call has been seen.
         let _ = self.calls.send((operation.to_owned(), body));
+        if operation == "SendCommand" && self.answers_send_command == AnswersSendCommand::Never {
+            return Box::pin(pending());
+        }
         Box::pin(ready(Ok(json!({ "Command": { "CommandId": "x" } }))))
     }
 
@@ -516,7 +580,9 @@ fn resolved(yaml: &Yaml) -> Value {
             match tagged.tag.to_string().as_str() {
                 "!Sub" => text.replace("${DocumentNamePrefix}", "").into(),
                 "!Ref" if text == "RunShellScriptDocument" => "SfnRunShellScript".into(),
+                "!Ref" if text == "AutomationErrorName" => "".into(),
                 "!GetAtt" if text == "SSMSyncRole.Arn" => ROLE.into(),
+                "!If" if tagged.value[0] == "HasAutomationErrorName" => resolved(&tagged.value[2]),
                 other => panic!("the documents use {other} {text}, which is not known here"),
             }
         }

@@ -60,8 +60,11 @@ async fn each_granted_action_is_needed_and_no_other_one() {
     for action in automations.called_actions() {
         table.push(automation_without(&sandbox, automations, &action).await);
     }
+    let nodes = Role::read(&sandbox, "SSMSyncRole", "nodes");
+    table.push(automation_without(&sandbox, &nodes, "ssm:SendCommand").await);
+    automation_without_power_shell(&sandbox, automations).await;
     table.sort();
-    let granted: usize = roles.iter().map(|role| role.actions().len()).sum();
+    let granted = roles.iter().chain([&nodes]).map(|role| role.actions().len()).sum::<usize>();
     assert_eq!(table.len(), granted);
     for [role, action, effect] in table {
         println!("{role:<12} {action:<27} {effect}");
@@ -92,7 +95,20 @@ async fn with_all_events(sandbox: &Sandbox) {
         let ended = sandbox.run_task(&automation_task(NODE_OF_NOBODY, &["true"])).await;
         assert_eq!(ended.error.as_deref(), Some("RunCommand.StartFailed"), "{ended:?}");
     };
-    tokio::join!(succeeding, failing, with_long_output, started_by_automation, not_started);
+    let in_power_shell = async {
+        // There is none on the node: its command fails, but it was sent.
+        let ended = sandbox.run_task(&power_shell_task()).await;
+        let cause = ended.failure("RunCommand.Failed");
+        assert_eq!(cause["DocumentName"], "SfnRunPowerShellScript");
+    };
+    tokio::join!(
+        succeeding,
+        failing,
+        with_long_output,
+        started_by_automation,
+        not_started,
+        in_power_shell
+    );
     let stopped = Waiting::start(sandbox, "true").await;
     sandbox.stop_execution(&stopped.execution).await;
     stopped.is_cancelled(sandbox).await;
@@ -245,6 +261,34 @@ async fn automation_without(sandbox: &Sandbox, role: &Role, action: &str) -> Lin
     line(role, action, effect)
 }
 
+/// Each shell needs its own document.
+async fn automation_without_power_shell(sandbox: &Sandbox, role: &Role) {
+    let mut policy = role.policy.clone();
+    let documents = policy["Statement"][0]["Resource"].as_array_mut().expect("two documents");
+    assert_eq!(documents.len(), 2);
+    documents.retain(|document| document.as_str().is_some_and(|arn| !arn.contains("PowerShell")));
+    role.put_policy(sandbox, &policy).await;
+    let before = calls(sandbox).len();
+    let ended = sandbox.run_task(&power_shell_task()).await;
+    assert_eq!(ended.error.as_deref(), Some("RunCommand.StartFailed"), "{ended:?}");
+    only_refused(sandbox, before, role, "ssm:SendCommand");
+    let execution = sandbox.start_task(&automation_task(NODES[0], &["true"])).await;
+    eventually("the command of an automation", async || {
+        let calls = calls(sandbox);
+        let mut calls = calls.iter().skip(before);
+        calls
+            .any(|call| {
+                call["role"] == role.name.as_str()
+                    && call["operation"] == "SendCommand"
+                    && call["refused"].is_null()
+            })
+            .then_some(())
+    })
+    .await;
+    sandbox.stop_execution(&execution).await;
+    role.put_policy(sandbox, &role.policy).await;
+}
+
 /// A script whose command cannot be answered without this action.
 fn script_that_needs(action: &str) -> String {
     match action {
@@ -307,6 +351,12 @@ impl Role {
             statement["Action"] = json!(actions);
         }
         statements.retain(|statement| statement["Action"] != json!([]));
+        if statements.is_empty() {
+            // A policy needs a statement: this one allows what nobody calls.
+            let unused =
+                json!({ "Effect": "Allow", "Action": "ssm:GetInventory", "Resource": "*" });
+            statements.push(unused);
+        }
         policy
     }
 
@@ -410,6 +460,13 @@ fn automation_task(node: &str, script: &[&str]) -> Value {
         },
         "End": true,
     })
+}
+
+/// The same with PowerShell.
+fn power_shell_task() -> Value {
+    let mut task = automation_task(NODES[1], &["Get-Date"]);
+    task["Parameters"]["Parameters"]["shell"] = json!(["PowerShell"]);
+    task
 }
 
 /// A task whose script waits before it does what it is for.

@@ -260,6 +260,7 @@ impl SentCommand {
                 on_failure: self.on_failure,
                 on_abandon: self.on_abandon,
                 output_bytes: OutputBytes::from_parameter(self.output_bytes),
+                error_name: None,
             },
         })
     }

@@ -62,7 +62,7 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                 continue;
             }
             match memory.refusal(&command.id, now) {
-                _ if memory.is_known(&command.key()) => {}
+                _ if memory.is_known(&command.key()) || memory.reuses_token(&command.id) => {}
                 Some(Refusal::Denied) => {}
                 // An answer will tell whether anybody waits.
                 Some(Refusal::Rejected) => {

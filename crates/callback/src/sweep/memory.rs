@@ -3,12 +3,13 @@
 //! Run Command does not tell when a command ended. So a sweep remembers which commands were
 //! executing, which of the completed ones are known to be closed, and which are suspected to have
 //! lost their event. Of what was executing it keeps the token, so that one heartbeat tells whether the
-//! task was answered, without a read of the command.
+//! task was answered, without a read of the command. Of other tokens it keeps fingerprints.
 //!
 //! It is a hint, not a store. What it forgets, because the function's process was replaced or
 //! because there was too much, the lookback finds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::RandomState;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -52,6 +53,11 @@ pub struct Memory {
     suspects: BTreeMap<CommandId, Suspect>,
     /// What Step Functions refused for good, and when.
     refused: BTreeMap<CommandId, (Refusal, Timestamp)>,
+    /// The oldest command with each token, by a fingerprint of the token.
+    tokens: BTreeMap<u64, (Timestamp, CommandId)>,
+    fingerprint_keys: RandomState,
+    /// Commands with a token that an older command carries. Their tasks are not theirs.
+    reusing: BTreeSet<CommandId>,
     /// For how many more lists each stage is listed by document.
     by_document: BTreeMap<Stage, u32>,
     /// Lists that are read, or of which an earlier sweep has read a part.
@@ -282,6 +288,35 @@ impl Memory {
         }
     }
 
+    // ---- Tokens ----------------------------------------------------------------------------------
+
+    /// A command with this token exists. If an older one carries it as well, or a newer one, and
+    /// that is news: both, the older one first.
+    pub(super) fn note_token(&mut self, command: &Waiting) -> Option<[CommandId; 2]> {
+        let fingerprint = command.token.fingerprint(&self.fingerprint_keys);
+        let key = command.key();
+        let Some(oldest) = self.tokens.get_mut(&fingerprint) else {
+            self.tokens.insert(fingerprint, key);
+            if self.tokens.len() > REMEMBERED_MAX {
+                self.tokens.pop_first();
+            }
+            return None;
+        };
+        if oldest.1 == key.1 {
+            return None;
+        }
+        let newer = if key < *oldest { std::mem::replace(oldest, key).1 } else { key.1 };
+        let older = oldest.1.clone();
+        self.suspects.remove(&newer);
+        self.ended.remove(&newer);
+        insert_bounded(&mut self.reusing, newer.clone()).then_some([older, newer])
+    }
+
+    /// Whether an older command carries the token of this one.
+    pub(super) fn reuses_token(&self, id: &CommandId) -> bool {
+        self.reusing.contains(id)
+    }
+
     // ---- Refused ---------------------------------------------------------------------------------
 
     /// How the task of this command was refused lately: it is not asked again.
@@ -308,10 +343,9 @@ pub(super) struct SetAside {
     suspects: BTreeMap<CommandId, Suspect>,
 }
 
-fn insert_bounded(ids: &mut BTreeSet<CommandId>, id: CommandId) {
-    if ids.len() < REMEMBERED_MAX {
-        ids.insert(id);
-    }
+/// Whether it was not there, and there was room.
+fn insert_bounded(ids: &mut BTreeSet<CommandId>, id: CommandId) -> bool {
+    ids.len() < REMEMBERED_MAX && ids.insert(id)
 }
 
 pub(super) fn earlier(time: Timestamp, by: Duration) -> Timestamp {

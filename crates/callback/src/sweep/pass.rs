@@ -124,7 +124,12 @@ impl<'a, R: RunCommand, T> Pass<'a, R, T> {
             ours += 1;
             let id = command.id.clone();
             match Waiting::of(command) {
-                Some(Ok(command)) => waiting.push(command),
+                Some(Ok(command)) => {
+                    if let Some([older, newer]) = self.memory.note_token(&command) {
+                        self.report.reuse(&older, &newer);
+                    }
+                    waiting.push(command);
+                }
                 Some(Err(error)) if self.memory.refuse(&id, Refusal::Denied, self.now) => {
                     warn!(command_id = %id, %error, "no task can have this token");
                     self.report.rejected += 1;

@@ -25,6 +25,8 @@ pub struct SweepReport {
     pub rejected: u64,
     /// Commands whose task the caller may not answer, seen for the first time by this process.
     pub refused: u64,
+    /// Commands with the task token of an older command, seen for the first time by this process.
+    pub reused: u64,
     /// Lists and commands that could not be read, and commands for which a call failed. The next
     /// sweep tries again.
     pub failed: u64,
@@ -51,6 +53,15 @@ impl SweepReport {
             warn!(command_id = %id, "Step Functions rejects the command's task token");
         }
         self.rejected += 1;
+    }
+
+    /// Counts a token that two commands carry, and logs it.
+    pub(super) fn reuse(&mut self, older: &CommandId, newer: &CommandId) {
+        warn!(
+            command_id = %newer, older_command_id = %older,
+            "an older command carries the same task token: the sweep answers for that one only"
+        );
+        self.reused += 1;
     }
 
     /// Counts what is refused for good, and logs it, once per command and process.

@@ -162,6 +162,27 @@ async fn every_bad_end_has_its_error_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_command_can_name_its_failures() {
+    const NAME: &str = "Automation document failure";
+    let parameters = [("taskToken", TOKEN), ("errorName", NAME)];
+    for details in ["Failed", "NoInstancesInTag"] {
+        let nodes = if details == "Failed" { nodes(1, details) } else { vec![] };
+        let (world, id) = world_with_parameters(&parameters, details, nodes.clone());
+        assert_eq!(settle_ended(&world, &id).await.unwrap(), failed(NAME));
+        let (error, cause) = the_error_and_cause(&world);
+        assert_eq!((error.as_str(), &cause["StatusDetails"]), (NAME, &details.into()));
+    }
+
+    let (world, id) = world_with_parameters(&parameters, "Failed", nodes(2, "Failed"));
+    world.fail_next(Op::ListCommandInvocations, Fault::Incomprehensible);
+    assert_eq!(settle_ended(&world, &id).await.unwrap(), failed(NAME));
+    assert_unread(&world, NAME, "Failed", 2);
+
+    let (world, id) = world_with_parameters(&parameters, "Success", nodes(1, "Success"));
+    assert_eq!(settle_ended(&world, &id).await.unwrap(), Outcome::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_can_be_reported_as_data() {
     let parameters = [("taskToken", TOKEN), ("onFailure", "Report")];
     let nodes = vec![invocation(1, "Failed", "", "broken\n")];

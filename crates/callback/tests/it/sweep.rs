@@ -22,6 +22,7 @@ mod failures;
 mod lists;
 mod memory;
 mod promise;
+mod reused;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -128,6 +129,7 @@ fn add(sum: &mut SweepReport, report: SweepReport) {
     sum.cancelled += report.cancelled;
     sum.rejected += report.rejected;
     sum.refused += report.refused;
+    sum.reused += report.reused;
     sum.failed += report.failed;
     sum.truncated |= report.truncated;
     sum.blind = sum.blind.take().or(report.blind);

@@ -193,6 +193,7 @@ fn assert_swept(invoked: &Invoked, level: &str, report: &SweepReport) {
         cancelled,
         rejected,
         refused,
+        reused,
         failed,
         truncated,
         blind,
@@ -204,6 +205,7 @@ fn assert_swept(invoked: &Invoked, level: &str, report: &SweepReport) {
         ("cancelled", "Cancelled", cancelled),
         ("rejected", "Rejected", rejected),
         ("refused", "Refused", refused),
+        ("reused", "Reused", reused),
         ("failed", "Failed", failed),
     ];
     assert_eq!(invoked.has_failed, blind.is_some(), "{invoked:?}");

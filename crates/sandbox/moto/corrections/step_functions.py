@@ -352,6 +352,42 @@ def correct_sdk_tasks():
     return kept_client
 
 
+def correct_texts():
+    """AWS: where an API has a text, a task may pass an object, which becomes its JSON.
+
+    AWS's own sample passes the targets of an automation that way: texts in a list in a map.
+    """
+    service = sdk_task.StateTaskServiceAwsSdk
+    evaluate = service._eval_service_task
+
+    def evaluate_with_texts(self, env, resource_runtime_part, normalised_parameters, **others):
+        client = sdk_task.boto_client_for(
+            service=self._get_boto_service_name(),
+            region=resource_runtime_part.region,
+            state_credentials=others["state_credentials"],
+        )
+        operation = client.meta.method_to_api_mapping[self._get_boto_service_action()]
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        parameters = with_texts(normalised_parameters, shape)
+        evaluate(self, env, resource_runtime_part, parameters, **others)
+
+    service._eval_service_task = evaluate_with_texts
+
+
+def with_texts(value, shape):
+    """The value with JSON in the places where the shape has a text and the value has none."""
+    kind = shape.type_name if shape is not None else None
+    if kind == "structure" and isinstance(value, dict):
+        return {name: with_texts(member, shape.members.get(name)) for name, member in value.items()}
+    if kind == "map" and isinstance(value, dict):
+        return {name: with_texts(member, shape.value) for name, member in value.items()}
+    if kind == "list" and isinstance(value, list):
+        return [with_texts(item, shape.member) for item in value]
+    if kind == "string" and isinstance(value, dict | list):
+        return to_json_str(value)
+    return value
+
+
 def emit_execution_status_events(client_for):
     """AWS: Step Functions sends EventBridge an event when an execution starts or ends."""
     start = Execution.start
@@ -419,3 +455,4 @@ def correct():
     correct_data_limit()
     correct_credentials()
     emit_execution_status_events(correct_sdk_tasks())
+    correct_texts()

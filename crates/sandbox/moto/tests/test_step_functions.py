@@ -121,6 +121,36 @@ class StepFunctions(Correction):
         limited = ["ValidationException", "InvalidOutput", "accepted"]
         self.check(probe, moto=["accepted"] * 3, aws=limited)
 
+    def test_an_object_becomes_a_text_where_the_api_has_one(self):
+        correction = "from corrections import step_functions\nstep_functions.correct_texts()"
+        program = """
+import boto3, json, types
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_aws_sdk as sdk,
+)
+
+class Client:
+    meta = boto3.client("ssm", region_name="us-east-1").meta
+
+    def start_automation_execution(self, **request):
+        print(json.dumps(request))
+        raise SystemExit
+
+sdk.boto_client_for = lambda **_: Client()
+task = object.__new__(sdk.StateTaskServiceAwsSdk)
+task.resource = types.SimpleNamespace(api_name="ssm", api_action="startAutomationExecution")
+task._eval_service_task(
+    env=None,
+    resource_runtime_part=types.SimpleNamespace(region="us-east-1"),
+    normalised_parameters={"Parameters": {"Targets": [{"Key": "K"}], "Seconds": ["5"]}},
+    state_credentials=None,
+)
+"""
+        sent = {"Parameters": {"Targets": [{"Key": "K"}], "Seconds": ["5"]}}
+        alone = json.dumps(sent)
+        sent["Parameters"]["Targets"] = [json.dumps({"Key": "K"})]
+        self.check_program(correction, program, moto=alone, aws=json.dumps(sent))
+
     def test_each_attempt_has_a_token_of_its_own(self):
         def probe(moto):
             retry = [{"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 1}]

@@ -17,6 +17,9 @@ pub const STACK_NAME: &str = "run-command-relay";
 const BUCKET: &str = "sandbox-code";
 const BUCKET_PARAMETER: &str = "CodeBucket";
 const ARCHITECTURE_PARAMETER: &str = "Architecture";
+/// Everything in a sandbox belongs to its user, so the stack may answer every task unless it is told
+/// otherwise.
+const STATE_MACHINES: (&str, &str) = ("StateMachineArns", "*");
 /// The parameters of the template that take a function's code, with the function's binary.
 const FUNCTIONS: [(&str, &str); 2] = [("RelayCodeKey", "relay"), ("SweepCodeKey", "sweep")];
 const POLLS_MAX: u32 = 600;
@@ -91,10 +94,10 @@ pub async fn deploy(
         .map_err(|source| StackError::Read { path: template.to_owned(), source })?;
     let declared = declared_parameters(moto, &body).await?;
     check_parameters(given, &declared)?;
-    let mut parameters = vec![
-        (BUCKET_PARAMETER.to_owned(), BUCKET.to_owned()),
-        (ARCHITECTURE_PARAMETER.to_owned(), architecture().to_owned()),
-    ];
+    let own =
+        [(BUCKET_PARAMETER, BUCKET), (ARCHITECTURE_PARAMETER, architecture()), STATE_MACHINES];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut parameters = BTreeMap::from(own);
     moto.put(&format!("/{BUCKET}"), Vec::new()).await?;
     for (parameter, binary) in FUNCTIONS {
         if declared.iter().any(|name| name == parameter) {
@@ -103,10 +106,10 @@ pub async fn deploy(
             let package = package(path.clone()).await;
             let package = package.map_err(|source| StackError::Pack { path, source })?;
             moto.put(&format!("/{BUCKET}/{key}"), package).await?;
-            parameters.push((parameter.to_owned(), key));
+            parameters.insert(parameter.to_owned(), key);
         }
     }
-    parameters.retain(|(name, _)| declared.contains(name));
+    parameters.retain(|name, _| declared.contains(name));
     parameters.extend(given.clone());
     create_stack(moto, body, &parameters).await?;
     Ok(Stack { name: STACK_NAME, outputs: wait_until_created(moto).await? })
@@ -152,7 +155,7 @@ async fn declared_parameters(moto: &Client, body: &str) -> Result<Vec<String>, S
 async fn create_stack(
     moto: &Client,
     body: String,
-    parameters: &[(String, String)],
+    parameters: &BTreeMap<String, String>,
 ) -> Result<(), StackError> {
     let mut form = vec![
         ("StackName".to_owned(), STACK_NAME.to_owned()),

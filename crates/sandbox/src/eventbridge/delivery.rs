@@ -97,9 +97,13 @@ impl Delivery {
 
     /// Returns the outcome, for the log.
     async fn deliver_to(&self, rule: &Rule, target: &Target, event: &Value) -> String {
-        let payload = match &target.input {
-            Some(input) => input.clone(),
-            None => event.to_string(),
+        let payload = match (&target.input, &target.input_transformer) {
+            (Some(input), _) => input.clone(),
+            (None, Some(transformer)) => match transformer.apply(event) {
+                Ok(input) => input,
+                Err(problem) => return format!("not delivered: {problem}"),
+            },
+            (None, None) => event.to_string(),
         };
         let delivered = match service(&target.arn) {
             "lambda" => self.invoke(rule, target, payload.clone()).await,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::input_transformer::InputTransformer;
 use crate::aws::{CallError, Client, EVENTS};
 
 /// How long the rules are used without reading them again.
@@ -35,6 +36,8 @@ pub struct Target {
     pub arn: String,
     /// What it gets instead of the event.
     pub input: Option<String>,
+    /// What it gets of the event.
+    pub input_transformer: Option<InputTransformer>,
     /// The ARN of the queue for what could not be delivered.
     pub dead_letter_queue: Option<String>,
 }
@@ -127,6 +130,7 @@ fn target(target: &Value) -> Target {
     Target {
         arn: text(&target["Arn"]).unwrap_or_default(),
         input: text(&target["Input"]),
+        input_transformer: InputTransformer::of_target(target),
         dead_letter_queue: text(&target["DeadLetterConfig"]["Arn"]),
     }
 }

@@ -1,7 +1,7 @@
 //! Parameters of our documents that hold what shells, paths and documents make much of.
 
 use checks::TOKEN;
-use checks::documents::{Request, check};
+use checks::documents::{Request, check, check_cancelled};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -59,6 +59,39 @@ fn request(document: &str, values: Vec<(&str, String)>) -> Request {
     request
 }
 
+#[test]
+fn an_automation_that_is_cancelled_fails_the_task() {
+    for (document, nodes) in [
+        ("SfnRunCommandByInstanceIds", ("InstanceIds", "i-0123456789abcdef0".to_owned())),
+        (
+            "SfnRunCommandByTargets",
+            ("Targets", json!({ "Key": "tag:Role", "Values": ["web"] }).to_string()),
+        ),
+    ] {
+        let token = ("taskToken", TOKEN.to_owned());
+        check_cancelled(&request(document, vec![nodes, ("Commands", "true".to_owned()), token]));
+    }
+}
+
+#[test]
+fn a_delivery_timeout_is_taken_or_refused_at_its_limits() {
+    for seconds in [
+        "0", "10", "29", "30", "99", "100", "999999", "1000000", "1999999", "2000000", "2499999",
+        "2500000", "2589999", "2590000", "2592000", "2592001", "2600000", "3000000", "030", "+30",
+        "30 s",
+    ] {
+        check(&request(
+            "SfnRunCommandByInstanceIds",
+            vec![
+                ("InstanceIds", "i-0123456789abcdef0".to_owned()),
+                ("Commands", "true".to_owned()),
+                ("taskToken", TOKEN.to_owned()),
+                ("deliveryTimeout", seconds.to_owned()),
+            ],
+        ));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -75,6 +108,7 @@ proptest! {
             4 => (2_048..=262_144_u32).prop_map(|bytes| bytes.to_string()),
             1 => select(&["2047", "262145", "02048", "-1", " 4096"][..]).prop_map(str::to_owned),
         ],
+        error_name in mostly(&["", "Automation document failure"]),
     ) {
         let mut values: Vec<_> = lines.into_iter().map(|line| ("commands", line)).collect();
         values.extend([
@@ -84,6 +118,7 @@ proptest! {
             ("onFailure", on_failure),
             ("onAbandon", on_abandon),
             ("outputBytes", output_bytes),
+            ("errorName", error_name),
         ]);
         let document = if is_shell { "SfnRunShellScript" } else { "SfnRunPowerShellScript" };
         check(&request(document, values));
@@ -112,10 +147,18 @@ proptest! {
         node in mostly(&["i-0123456789abcdef0"]),
         (key, value) in (text(), text()),
         seconds in mostly(&["5", "3600", "172800"]),
+        delivery in mostly(&["30", "99", "3600", "1999999", "2592000"]),
+        shell in mostly(&["Shell", "PowerShell"]),
         token in text(),
     ) {
         let mut values: Vec<_> = lines.into_iter().map(|line| ("Commands", line)).collect();
-        values.extend([("workingDirectory", directory), ("executionTimeout", seconds), ("taskToken", token)]);
+        values.extend([
+            ("workingDirectory", directory),
+            ("executionTimeout", seconds),
+            ("deliveryTimeout", delivery),
+            ("shell", shell),
+            ("taskToken", token),
+        ]);
         let document = if by_targets {
             values.push(("Targets", json!({ "Key": key, "Values": [value] }).to_string()));
             "SfnRunCommandByTargets"

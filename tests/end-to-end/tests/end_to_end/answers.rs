@@ -1,8 +1,10 @@
 //! What a task is told: status, output, error and cause, for every way in which a command ends.
 
+use std::fs;
+
 use aws_sdk_sfn::types::ExecutionStatus;
 use rstest::rstest;
-use sandbox_client::{NODES, OWN_DOCUMENT, Sandbox};
+use sandbox_client::{NODES, OWN_DOCUMENT, Sandbox, eventually};
 use serde_json::{Value, json};
 
 use crate::{borrowed, node, shell_task, task};
@@ -371,4 +373,33 @@ async fn a_document_of_the_users_own_is_answered_too() {
     check_shape(output);
     assert_eq!(output["DocumentName"], OWN_DOCUMENT);
     assert_eq!(node(output, NODES[0])["StandardOutputContent"], "mine\n");
+}
+
+#[rstest]
+#[case::json_path("run-command-by-instance-ids")]
+#[case::jsonata("run-command-by-instance-ids-jsonata")]
+#[tokio::test]
+async fn a_node_that_was_just_launched_is_waited_for(#[case] machine: &str) {
+    let sandbox = Sandbox::shared().await;
+    let id = sandbox.add_nodes(["online"]).remove(0);
+    let home = sandbox.directory().join("nodes").join(&id);
+    // It is no managed node yet.
+    let launching = sandbox.directory().join(format!("launching-{id}"));
+    fs::rename(&home, &launching).expect("the directory of the node");
+    let input = json!({ "InstanceIds": [id], "Commands": ["set -eu", "echo ready"] });
+    let execution = sandbox.start_execution(&Sandbox::state_machine(machine), &input).await;
+    eventually("a refused attempt", async || {
+        let request = sandbox.step_functions.get_execution_history().execution_arn(&execution);
+        let history = request.send().await.expect("a history");
+        let failed = history.events.iter().find_map(|event| event.task_failed_event_details());
+        failed.map(|details| assert_eq!(details.error(), Some("Ssm.InvalidInstanceIdException")))
+    })
+    .await;
+    fs::rename(&launching, &home).expect("the directory of the node");
+
+    let ended = sandbox.execution_ended(&execution).await;
+    assert_eq!(node(ended.success(), &id)["StandardOutputContent"], "ready\n");
+    let command = sandbox.command(ended.success()["CommandId"].as_str().expect("an id")).await;
+    let (_, name) = execution.rsplit_once(':').expect("an ARN");
+    assert_eq!(command.comment(), Some(name));
 }

@@ -231,28 +231,30 @@ async fn a_token_that_is_garbage_is_rejected_once() {
 }
 
 #[tokio::test]
-async fn an_event_without_a_command_id_ends_in_the_on_failure_queue() {
+async fn an_event_that_cannot_be_handled_ends_in_the_on_failure_queue() {
     let sandbox = Sandbox::shared().await;
-    let mark = format!("mark-{}", unique_number());
+    let unknown = format!("00000000-0000-4000-8000-{:012x}", unique_number());
     let event = json!({
         "source": "aws.ssm",
         "detail-type": "EC2 Command Status-change Notification",
         "resources": [],
-        "detail": { "document-name": "SfnRunShellScript", "status": "Success", "mark": mark },
+        "detail": {
+            "command-id": unknown, "document-name": "SfnRunShellScript", "status": "Success",
+        },
     });
     sandbox.put_events(&[event]).await;
 
     let failed = sandbox
-        .failed_event("an event without a command id", |failed| {
-            failed["requestPayload"]["detail"]["mark"] == mark
+        .failed_event("an event of an unknown command", |failed| {
+            failed["requestPayload"]["detail"]["command-id"] == unknown
         })
         .await;
     assert_eq!(failed["requestContext"]["condition"], "RetriesExhausted");
     assert_eq!(failed["requestContext"]["approximateInvokeCount"], 3);
     let error = &failed["responsePayload"];
-    assert_eq!(error["errorType"], "InvalidEvent");
+    assert_eq!(error["errorType"], "CommandNotFound");
     let message = error["errorMessage"].as_str().expect("a message");
-    assert!(message.contains("`detail.command-id`: missing"), "{message}");
+    assert!(message.contains(&unknown), "{message}");
 }
 
 #[tokio::test]

@@ -3,29 +3,64 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_ssm::types::{
     AutomationExecution, AutomationExecutionStatus, Command, CommandStatus, DocumentFormat,
 };
 use rstest::rstest;
-use sandbox_client::{NODES, Sandbox, eventually, workspace};
+use sandbox_client::{NODES, Sandbox, eventually, task_token, workspace};
 use serde_json::{Value, json};
 
-use crate::{borrowed, node};
-
-/// The node in the state machine of `tests/end-to-end/fixtures`.
-const NODE_OF_FIXTURE: &str = "i-1234567890abcdef0";
+use crate::{borrowed, node, shell_task};
 
 /// A token that no task has, and long enough to be found in a log.
 const TOKEN_OF_NOBODY: &str = "a-token-that-no-task-has-and-nobody-waits-for";
 
-/// The state machine that users have, with only the node changed.
-fn state_machine_of_users(node: &str) -> Value {
-    let path = workspace().join("tests/end-to-end/fixtures/drop-in.asl.json");
-    let definition = fs::read_to_string(path).expect("the state machine that users have");
-    assert_eq!(definition.matches(NODE_OF_FIXTURE).count(), 1);
-    serde_json::from_str(&definition.replace(NODE_OF_FIXTURE, node)).expect("it is JSON")
+/// The state machines that AWS has published, and the nodes in them.
+const PUBLISHED_2022: (&str, &[&str]) = ("published-2022", &["i-1234567890abcdef0"]);
+/// See [`PUBLISHED_2022`].
+const PUBLISHED_TODAY_BY_INSTANCE_IDS: (&str, &[&str]) =
+    ("published-today-by-instance-ids", &["i-1234567890abcdef0"]);
+/// See [`PUBLISHED_2022`].
+const PUBLISHED_TODAY_BY_TARGETS: (&str, &[&str]) =
+    ("published-today-by-targets", &["i-02573cafcfEXAMPLE", "i-0471e04240EXAMPLE"]);
+/// The last line of their scripts.
+const SLEEP: &str = "sleep 100";
+
+/// A published state machine on these nodes, with nothing else changed.
+fn published((name, nodes): (&str, &[&str]), own: &[String]) -> String {
+    let path = workspace().join(format!("tests/end-to-end/fixtures/{name}.asl.json"));
+    let mut definition = fs::read_to_string(path).expect("a published state machine");
+    for (node, own) in nodes.iter().zip(own) {
+        assert_eq!(definition.matches(node).count(), 1);
+        definition = definition.replace(node, own);
+    }
+    definition
+}
+
+/// Nodes on which the published scripts, which sleep for 100 seconds, take one.
+fn fast_nodes(sandbox: &Sandbox, count: usize) -> Vec<String> {
+    let nodes = sandbox.add_nodes(vec!["online"; count]);
+    for node in &nodes {
+        let script = "echo asked for $*\nPATH=/usr/bin:/bin exec sleep 1\n";
+        add_program(sandbox, node, "sleep", script);
+    }
+    nodes
+}
+
+/// Gives a node a program of its own: a shell script.
+fn add_program(sandbox: &Sandbox, node: &str, name: &str, script: &str) {
+    let programs = home(sandbox, node).join("bin");
+    fs::create_dir_all(&programs).expect("a directory for programs");
+    let program = programs.join(name);
+    fs::write(&program, format!("#!/bin/sh\n{script}")).expect("a program");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it can be run");
+}
+
+fn home(sandbox: &Sandbox, node: &str) -> PathBuf {
+    sandbox.directory().join("nodes").join(node)
 }
 
 /// A task that starts an automation document, and waits.
@@ -52,8 +87,9 @@ async fn automation_ended(sandbox: &Sandbox, id: &str) -> AutomationExecution {
         let request = sandbox.ssm.get_automation_execution().automation_execution_id(id);
         let got = request.send().await.expect("the automation execution is there");
         let execution = got.automation_execution.expect("an automation execution");
-        let status = execution.automation_execution_status();
-        (status != Some(&AutomationExecutionStatus::Inprogress)).then_some(execution)
+        let status = execution.automation_execution_status().expect("a status");
+        let runs = [AutomationExecutionStatus::Inprogress, AutomationExecutionStatus::Cancelling];
+        (!runs.contains(status)).then_some(execution)
     })
     .await
 }
@@ -70,30 +106,71 @@ async fn command_with(sandbox: &Sandbox, text: &str) -> Command {
     .await
 }
 
+#[rstest]
+#[case::of_2022(PUBLISHED_2022)]
+#[case::by_instance_ids(PUBLISHED_TODAY_BY_INSTANCE_IDS)]
+#[case::by_targets(PUBLISHED_TODAY_BY_TARGETS)]
 #[tokio::test]
-async fn the_state_machine_that_users_have_ends_with_the_result() {
+async fn a_published_state_machine_ends_with_the_result(#[case] machine: (&str, &[&str])) {
     let sandbox = Sandbox::shared().await;
-    let id = sandbox.add_nodes(["online"]).remove(0);
-    let home = sandbox.directory().join("nodes").join(&id);
-    // Its script sleeps for 100 seconds: on this node they pass faster.
-    let own_programs = home.join("bin");
-    fs::create_dir(&own_programs).expect("a directory for programs");
-    let sleep = own_programs.join("sleep");
-    let script = "#!/bin/sh\necho asked for $*\nPATH=/usr/bin:/bin exec sleep 1\n";
-    fs::write(&sleep, script).expect("a program");
-    fs::set_permissions(&sleep, fs::Permissions::from_mode(0o755)).expect("it can be run");
-
-    let machine = sandbox.create_state_machine(&state_machine_of_users(&id)).await;
+    let nodes = fast_nodes(&sandbox, machine.1.len());
+    let definition: Value = serde_json::from_str(&published(machine, &nodes)).expect("JSON");
+    let machine = sandbox.create_state_machine(&definition).await;
     let ended = sandbox.run(&machine, &json!({})).await;
 
     let output = ended.success();
     assert_eq!(output["DocumentName"], "SfnRunShellScript");
-    assert_eq!((&output["Status"], &output["TargetCount"]), (&json!("Success"), &json!(1)));
-    let node = node(output, &id);
-    assert_eq!(node["ResponseCode"], 0);
-    assert_eq!(node["StandardOutputContent"], "asked for 100\n");
-    let log = fs::read_to_string(home.join("home/ssm-user/automation.log"));
-    assert_eq!(log.expect("its log"), "This is a test running automation waitForTaskToken\n");
+    assert_eq!(
+        (&output["Status"], &output["TargetCount"]),
+        (&json!("Success"), &json!(nodes.len()))
+    );
+    for id in &nodes {
+        let node = node(output, id);
+        assert_eq!(node["ResponseCode"], 0);
+        assert_eq!(node["StandardOutputContent"], "asked for 100\n");
+        let log = fs::read_to_string(home(&sandbox, id).join("home/ssm-user/automation.log"));
+        assert_eq!(log.expect("its log"), "This is a test running automation waitForTaskToken\n");
+    }
+}
+
+#[rstest]
+#[case::of_2022(PUBLISHED_2022)]
+#[case::by_instance_ids(PUBLISHED_TODAY_BY_INSTANCE_IDS)]
+#[case::by_targets(PUBLISHED_TODAY_BY_TARGETS)]
+#[tokio::test]
+async fn a_published_state_machine_fails_with_its_script(#[case] machine: (&str, &[&str])) {
+    let sandbox = Sandbox::shared().await;
+    let nodes = fast_nodes(&sandbox, machine.1.len());
+    let definition = published(machine, &nodes).replace(SLEEP, "exit 4");
+    let definition: Value = serde_json::from_str(&definition).expect("JSON");
+    let machine = sandbox.create_state_machine(&definition).await;
+    let cause = sandbox.run(&machine, &json!({})).await.failure("RunCommand.Failed");
+    assert_eq!(node(&cause, &nodes[0])["ResponseCode"], 4);
+}
+
+#[tokio::test]
+async fn a_power_shell_script_runs_with_its_own_document() {
+    let sandbox = Sandbox::shared().await;
+    let nodes = sandbox.add_nodes(["online"]);
+    add_program(&sandbox, &nodes[0], "pwsh", "echo PowerShell runs; cat \"$2\"\n");
+    let mut task = by_instance_ids(&borrowed(&nodes), &["Get-Date"]);
+    task["Parameters"]["Parameters"]["shell"] = json!(["PowerShell"]);
+    let ended = sandbox.run_task(&task).await;
+    assert_eq!(ended.success()["DocumentName"], "SfnRunPowerShellScript");
+    let output = node(ended.success(), &nodes[0])["StandardOutputContent"].as_str().expect("text");
+    assert!(output.starts_with("PowerShell runs\n") && output.contains("Get-Date"), "{output}");
+}
+
+#[tokio::test]
+async fn a_command_that_reaches_no_node_in_time_fails_with_its_own_error() {
+    let sandbox = Sandbox::shared().await;
+    let nodes = sandbox.add_nodes(["silent"]);
+    let mut task = by_instance_ids(&borrowed(&nodes), &["echo never"]);
+    task["Parameters"]["Parameters"]["deliveryTimeout"] = json!(["30"]);
+    let execution = sandbox.start_task(&task).await;
+    let command = command_with(&sandbox, "echo never").await;
+    assert_eq!(command.timeout_seconds(), Some(30));
+    sandbox.stop_execution(&execution).await;
 }
 
 #[tokio::test]
@@ -110,12 +187,17 @@ async fn a_failing_script_fails_with_its_own_error() {
 async fn a_command_that_cannot_start_fails_with_the_way_to_the_reason() {
     let sandbox = Sandbox::shared().await;
     let unknown = "i-0000000000000dead";
-    let task = by_instance_ids(&[unknown], &["echo never"]);
-    let cause = sandbox.run_task(&task).await.failure("RunCommand.StartFailed");
+    let ended = sandbox.run_task(&by_instance_ids(&[unknown], &["echo never"])).await;
+    assert_eq!(ended.error.as_deref(), Some("RunCommand.StartFailed"));
+    // A sentence, not JSON.
+    let cause = ended.cause.expect("a cause");
+    let (id, rest) = cause
+        .strip_prefix("Automation execution ")
+        .and_then(|rest| rest.split_once(' '))
+        .expect("the cause names the automation execution");
+    assert!(rest.starts_with("did not start the command"), "{cause}");
+    assert!(rest.contains("FailureMessage of that step in ssm:GetAutomationExecution"), "{cause}");
 
-    let id = cause["AutomationExecutionId"].as_str().expect("the id of the automation execution");
-    let message = cause["Message"].as_str().expect("a sentence for the reader");
-    assert!(message.contains("GetAutomationExecution"), "{message}");
     let execution = automation_ended(&sandbox, id).await;
     let reason = execution.failure_message().expect("the reason");
     assert!(reason.contains("InvalidInstanceId") && reason.contains(unknown), "{reason}");
@@ -125,10 +207,80 @@ async fn a_command_that_cannot_start_fails_with_the_way_to_the_reason() {
         "{execution:?}"
     );
     let failed = execution.step_executions().iter().find(|step| step.failure_message().is_some());
-    assert_eq!(
-        failed.and_then(|step| step.failure_message()),
-        reason.split_once(": ").map(|(_, said)| said)
-    );
+    let failed = failed.expect("the failed step");
+    assert_eq!(failed.step_name(), Some("startCommand"));
+    assert_eq!(failed.failure_message(), reason.split_once(": ").map(|(_, said)| said));
+}
+
+/// The sample's own error name, and the parameter of the stack that keeps it.
+const ERROR_NAME: &str = "Automation document failure";
+
+#[tokio::test]
+async fn every_failure_of_an_automation_has_the_name_that_the_stack_gives_it() {
+    let parameter = format!("AutomationErrorName={ERROR_NAME}");
+    let sandbox = Sandbox::start(&["--parameter", &parameter]).await;
+    let failing = async {
+        let ended = sandbox.run_task(&by_instance_ids(&[NODES[0]], &["exit 4"])).await;
+        let cause = ended.failure(ERROR_NAME);
+        assert_eq!(node(&cause, NODES[0])["ResponseCode"], 4);
+    };
+    let not_started = async {
+        let ended = sandbox.run_task(&by_instance_ids(&["i-0000000000000dead"], &["true"])).await;
+        assert_eq!(ended.error.as_deref(), Some(ERROR_NAME));
+        assert!(ended.cause.is_some_and(|cause| cause.contains("did not start the command")));
+    };
+    let by_targets = async {
+        let target = json!({ "Key": "tag:Role", "Values": ["none"] }).to_string();
+        let parameters = json!({ "Targets": [target], "Commands": ["true"] });
+        let task = automation_task("SfnRunCommandByTargets", &parameters);
+        let cause = sandbox.run_task(&task).await.failure(ERROR_NAME);
+        assert_eq!(cause["StatusDetails"], "NoInstancesInTag");
+    };
+    let of_others = async {
+        let ended = sandbox.run_task(&shell_task(&[NODES[1]], &["exit 5"])).await;
+        ended.failure("RunCommand.Failed");
+    };
+    let succeeding = async {
+        let ended = sandbox.run_task(&by_instance_ids(&[NODES[2]], &["true"])).await;
+        assert_eq!(ended.success()["Status"], "Success");
+    };
+    tokio::join!(failing, not_started, by_targets, of_others, succeeding);
+}
+
+#[tokio::test]
+async fn an_automation_that_is_cancelled_fails_its_task() {
+    let sandbox = Sandbox::shared().await;
+    let barrier = sandbox.barrier(NODES[1]);
+    let waiting = sandbox.start_task(&shell_task(&[NODES[1]], &[&barrier.line()])).await;
+    let command = sandbox.commands_of(&waiting).await.remove(0);
+    let command = sandbox.command(&command).await;
+    let token = task_token(&command).expect("a task waits");
+    // An automation takes milliseconds: one of them is cancelled while it starts its command.
+    let mut is_cancelled = false;
+    for _ in 0..20 {
+        let request = sandbox.ssm.start_automation_execution();
+        let request = request.document_name("SfnRunCommandByInstanceIds");
+        let request = request.parameters("InstanceIds", vec![NODES[1].to_owned()]);
+        let request = request.parameters("Commands", vec![barrier.line()]);
+        let request = request.parameters("taskToken", vec![token.to_owned()]);
+        let started = request.send().await.expect("it starts");
+        let id = started.automation_execution_id().expect("an id");
+        let stopped = sandbox.ssm.stop_automation_execution().automation_execution_id(id);
+        stopped.send().await.expect("it is cancelled");
+        let execution = automation_ended(&sandbox, id).await;
+        let status = execution.automation_execution_status();
+        assert_eq!(status, Some(&AutomationExecutionStatus::Cancelled), "{execution:?}");
+        let first = execution.step_executions()[0].step_status();
+        is_cancelled = first == Some(&AutomationExecutionStatus::Cancelled);
+        if is_cancelled {
+            break;
+        }
+    }
+    assert!(is_cancelled);
+    let ended = sandbox.execution_ended(&waiting).await;
+    assert_eq!(ended.error.as_deref(), Some("RunCommand.StartFailed"));
+    assert!(ended.cause.is_some_and(|cause| cause.contains("was cancelled")));
+    barrier.open();
 }
 
 #[tokio::test]
@@ -263,15 +415,27 @@ async fn an_execution_timeout_is_taken_or_refused_at_the_start(
     assert_eq!(refused.is_none(), is_good);
 }
 
+#[rstest]
+#[case("executionTimeout", "172801", "expected a match of the pattern")]
+#[case("deliveryTimeout", "10", "expected a match of the pattern")]
+#[case("deliveryTimeout", "2592001", "expected a match of the pattern")]
+#[case("shell", "bash", r#"expected one of ["Shell","PowerShell"]"#)]
 #[tokio::test]
-async fn a_bad_parameter_fails_the_task_at_once() {
+async fn a_bad_parameter_fails_the_task_at_once(
+    #[case] parameter: &str,
+    #[case] value: &str,
+    #[case] expected: &str,
+) {
     let sandbox = Sandbox::shared().await;
     let mut task = by_instance_ids(&[NODES[0]], &["echo never"]);
-    task["Parameters"]["Parameters"]["executionTimeout"] = json!(["172801"]);
+    task["Parameters"]["Parameters"][parameter] = json!([value]);
     let ended = sandbox.run_task(&task).await;
     assert_eq!(ended.status, ExecutionStatus::Failed);
     let error = ended.error.expect("an error");
     assert!(error.contains("InvalidAutomationExecutionParameters"), "{error}");
+    let cause = ended.cause.expect("a cause");
+    assert!(cause.contains(&format!("Parameter {parameter} ")), "{cause}");
+    assert!(cause.contains(expected), "{cause}");
 }
 
 #[rstest]
@@ -279,6 +443,8 @@ async fn a_bad_parameter_fails_the_task_at_once() {
 #[case("onFailure", "Report", true)]
 #[case("onAbandon", "cancel", false)]
 #[case("onAbandon", "Continue", true)]
+#[case("errorName", "a/b", false)]
+#[case("errorName", "Automation document failure", true)]
 #[case("taskToken", "", false)]
 #[case("taskToken", "two words", false)]
 #[tokio::test]
@@ -358,6 +524,7 @@ const SCRIPT_PARAMETERS: Parameters = &[
     ("onFailure", "String", Some("Fail")),
     ("onAbandon", "String", Some("Cancel")),
     ("outputBytes", "String", Some("196608")),
+    ("errorName", "String", Some("")),
 ];
 
 #[rstest]
@@ -370,20 +537,25 @@ const SCRIPT_PARAMETERS: Parameters = &[
     ("onFailure", "String", Some("Fail")),
     ("onAbandon", "String", Some("Cancel")),
     ("outputBytes", "String", Some("196608")),
+    ("errorName", "String", Some("")),
 ])]
 #[case("SfnRunCommandByInstanceIds", "Automation", "0.3", &[
     ("Commands", "StringList", None),
     ("InstanceIds", "StringList", None),
     ("taskToken", "String", None),
+    ("shell", "String", Some("Shell")),
     ("workingDirectory", "String", Some("\"\"")),
     ("executionTimeout", "String", Some("3600")),
+    ("deliveryTimeout", "Integer", Some("3600")),
 ])]
 #[case("SfnRunCommandByTargets", "Automation", "0.3", &[
     ("Commands", "StringList", None),
     ("Targets", "MapList", None),
     ("taskToken", "String", None),
+    ("shell", "String", Some("Shell")),
     ("workingDirectory", "String", Some("\"\"")),
     ("executionTimeout", "String", Some("3600")),
+    ("deliveryTimeout", "Integer", Some("3600")),
 ])]
 #[tokio::test]
 async fn a_deployed_document_takes_what_is_promised(
@@ -422,11 +594,14 @@ async fn the_role_of_the_automations_may_do_what_they_do_and_no_more() {
 
     let name = ["--role-name", "SSMSyncRole"];
     let listed = sandbox.aws_cli(&[&["iam", "list-role-policies"][..], &name].concat());
-    assert_eq!(listed["PolicyNames"], json!(["start-command"]));
-    let policy = ["iam", "get-role-policy", "--policy-name", "start-command"];
-    let policy = sandbox.aws_cli(&[&policy[..], &name].concat());
-    let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements").clone();
-    let actions: Vec<_> = statements.iter().map(|statement| &statement["Action"]).collect();
-    assert_eq!(actions, [&json!("ssm:SendCommand"), &json!("states:SendTaskFailure")]);
-    assert!(statements.iter().all(|statement| statement["Resource"] != "*"), "{statements:?}");
+    assert_eq!(listed["PolicyNames"], json!(["start-command", "nodes"]));
+    let mut actions = Vec::new();
+    for policy_name in ["start-command", "nodes"] {
+        let policy = ["iam", "get-role-policy", "--policy-name", policy_name];
+        let policy = sandbox.aws_cli(&[&policy[..], &name].concat());
+        let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements");
+        assert!(statements.iter().all(|statement| statement["Resource"] != "*"), "{statements:?}");
+        actions.extend(statements.iter().map(|statement| statement["Action"].clone()));
+    }
+    assert_eq!(actions, ["ssm:SendCommand", "states:SendTaskFailure", "ssm:SendCommand"]);
 }

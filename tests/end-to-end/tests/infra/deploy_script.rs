@@ -29,7 +29,7 @@ pub(crate) fn deploy(sandbox: &Sandbox, stack: &str, functions: &TempDir) -> Com
     let mut script = script(sandbox, "deploy", stack);
     script.args(["--bucket", stack, "--architecture", architecture()]);
     script.arg("--functions").arg(functions.path());
-    script.args(["--parameters", &format!("DocumentNamePrefix={stack}-")]);
+    script.args(["--parameters", &format!("DocumentNamePrefix={stack}- StateMachineArns=*")]);
     script
 }
 
@@ -87,6 +87,14 @@ pub(crate) fn user(sandbox: &Sandbox, command: &mut Command) {
         .env("AWS_ENDPOINT_URL", sandbox.endpoint_url())
         .env("AWS_ACCESS_KEY_ID", sandbox.access_key_id())
         .env("AWS_SECRET_ACCESS_KEY", sandbox.secret_access_key());
+}
+
+/// The AWS CLI of a user of the sandbox.
+pub(crate) fn aws_cli(sandbox: &Sandbox, arguments: &[&str]) -> Command {
+    let mut aws = Command::new(python_tool("aws"));
+    user(sandbox, &mut aws);
+    aws.args(["--region", REGION]).args(arguments);
+    aws
 }
 
 /// Where the Rust tools keep their own: `CARGO_HOME` and `RUSTUP_HOME`, or their defaults.

@@ -8,9 +8,10 @@ use sandbox_client::{ACCOUNT, NODES, REGION, Sandbox, python_tool, unique_number
 use serde_json::{Value, json};
 
 use crate::deploy_script::{
-    architecture, built_functions, fail, foreign_stack, keys, new_bucket, script, seen,
-    small_functions, user,
+    architecture, aws_cli, built_functions, create_stack, fail, foreign_stack, keys, new_bucket,
+    script, seen, small_functions, user,
 };
+use crate::events::{EXTRA_DOCUMENTS_CHARACTERS_MAX, EXTRA_DOCUMENTS_MAX};
 use crate::{TEMPLATE, deploy_script, succeed};
 
 #[tokio::test]
@@ -18,7 +19,7 @@ async fn a_stack_is_deployed_updated_and_deleted() {
     let sandbox = Sandbox::shared().await;
     let stack = new_bucket(&sandbox, "deployed");
     let functions = small_functions();
-    let prefix = format!("DocumentNamePrefix={stack}-");
+    let parameters = format!("DocumentNamePrefix={stack}- StateMachineArns=*");
     let deploy = |parameters: &str| {
         let mut script = script(&sandbox, "deploy", &stack);
         script.args(["--bucket", &stack, "--architecture", architecture()]);
@@ -26,7 +27,7 @@ async fn a_stack_is_deployed_updated_and_deleted() {
         succeed(script.args(["--parameters", parameters]))
     };
 
-    let said = deploy(&prefix);
+    let said = deploy(&parameters);
     let expected = [("RelayFunctionName", "relay"), ("SweepFunctionName", "sweep")];
     for (output, function) in expected {
         assert!(row(&said, output).ends_with(&format!(" {stack}-{function}")), "{said}");
@@ -40,14 +41,19 @@ async fn a_stack_is_deployed_updated_and_deleted() {
     );
     assert!(said.contains(&reach), "{said}");
 
-    let said = deploy("LogLevel=warn ExtraDocumentNames='Own One,OwnTwo'");
+    let said = deploy("LogLevel=warn NodeTagValue='a value' ExtraDocumentNames=OwnOne,OwnTwo");
     assert_eq!(said.matches("uploading").count(), 2, "the same code: {said}");
     let variables = variables(&sandbox, &format!("{stack}-sweep"));
     assert_eq!(variables["LOG_LEVEL"], "warn");
     let names = ["SfnRunShellScript", "SfnRunPowerShellScript", "SfnRunDocument"];
     let names = names.map(|name| format!("{stack}-{name}")).join(",");
-    // What is not given keeps its value: the prefix.
-    assert_eq!(variables["DOCUMENT_NAMES"], json!(format!("{names},Own One,OwnTwo")));
+    // What is not given keeps its value: the prefix and the state machines.
+    assert_eq!(variables["DOCUMENT_NAMES"], json!(format!("{names},OwnOne,OwnTwo")));
+    assert!(said.contains(&reach), "{said}");
+    let described = sandbox.aws_cli(&["cloudformation", "describe-stacks", "--stack-name", &stack]);
+    let value = json!({ "ParameterKey": "NodeTagValue", "ParameterValue": "a value" });
+    let parameters = described["Stacks"][0]["Parameters"].as_array().expect("parameters");
+    assert!(parameters.contains(&value), "{parameters:?}");
 
     let machine = format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:one");
     let said = deploy(&format!("StateMachineArns={machine}"));
@@ -56,6 +62,111 @@ async fn a_stack_is_deployed_updated_and_deleted() {
     succeed(script(&sandbox, "destroy", &stack).args(["--confirm", &stack]));
     let said = fail(&mut script(&sandbox, "destroy", &stack));
     assert!(said.contains(&format!("there is no stack {stack} in {REGION}")), "{said}");
+}
+
+/// Parameters of a stack that can be deployed into the sandbox beside its own.
+const GOOD_PARAMETERS: &str = "DocumentNamePrefix=Mine- StateMachineArns=*";
+
+#[tokio::test]
+async fn whose_tasks_a_stack_may_answer_must_be_said() {
+    let sandbox = Sandbox::shared().await;
+    let machine = format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine");
+    let deploy = |machines: &str| {
+        let mut script = script(&sandbox, "deploy", "my-stack");
+        script.args(["--bucket", "sandbox-code", "--only-check", "--parameters"]);
+        script.arg(format!("DocumentNamePrefix=Mine- {machines}"));
+        script
+    };
+    for (given, got) in [
+        ("", "got none"),
+        ("StateMachineArns=", "got none"),
+        ("StateMachineArns=ops-*", "got 'ops-*'"),
+        ("StateMachineArns=arn:aws:states:*:*:stateMachine:*", "got 'arn:aws:states:*"),
+        ("StateMachineArns=*,*", "got '*,*'"),
+        ("StateMachineArns=arn:aws:iam::123456789012:role/x", "got 'arn:aws:iam::"),
+    ] {
+        let said = fail(&mut deploy(given));
+        assert!(said.contains("expected StateMachineArns in PARAMETERS"), "{given}: {said}");
+        assert!(said.contains(got), "{given}: {said}");
+        // The ways out, ready to be copied.
+        let some = format!("PARAMETERS=\"StateMachineArns={machine}:nightly-job,{machine}:ops-*\"");
+        assert!(
+            said.contains(&some) && said.contains("PARAMETERS=\"StateMachineArns=*\""),
+            "{said}"
+        );
+    }
+    for given in ["*", &format!("{machine}:ops-*"), &format!("'{machine}:one, {machine}:two'")] {
+        succeed(&mut deploy(&format!("StateMachineArns={given}")));
+    }
+}
+
+#[tokio::test]
+async fn documents_of_the_sample_are_seen_before_anything_is_created() {
+    let sandbox = Sandbox::shared().await;
+    let prefix = format!("sample-{}-", unique_number());
+    let sample = json!({
+        "Resources": { "Document": {
+            "Type": "AWS::SSM::Document",
+            "Properties": {
+                "Name": format!("{prefix}SfnRunCommandByTargets"),
+                "DocumentType": "Automation",
+                "DocumentFormat": "JSON",
+                "Content": {
+                    "schemaVersion": "0.3",
+                    "mainSteps": [{
+                        "name": "Sleep", "action": "aws:sleep", "inputs": { "Duration": "PT1S" },
+                    }],
+                },
+            },
+        } },
+    });
+    create_stack(&sandbox, &format!("{prefix}stack"), &sample);
+    let stack = new_bucket(&sandbox, "beside-sample");
+    let functions = small_functions();
+    let deploy = |parameters: &str| {
+        let mut script = deploy_script::deploy(&sandbox, &stack, &functions);
+        script
+            .args(["--parameters", &format!("StateMachineArns=* DocumentNamePrefix={parameters}")]);
+        script
+    };
+    for option in [&["--only-check"][..], &[]] {
+        let said = fail(deploy(&prefix).args(option));
+        let expected =
+            format!("in {REGION} outside the stack, got {prefix}SfnRunCommandByTargets\n");
+        assert!(said.contains(&expected), "{said}");
+        assert!(said.contains("PARAMETERS=\"DocumentNamePrefix=Relay-\""), "{said}");
+    }
+    assert_eq!(keys(&sandbox, &stack), Vec::<String>::new());
+    fail(&mut aws_cli(&sandbox, &["cloudformation", "describe-stacks", "--stack-name", &stack]));
+
+    // Those of the sandbox's own stack have the sample's names.
+    let said = fail(deploy("").arg("--only-check"));
+    assert!(said.contains("\"Moving over from AWS's sample\" in infra/README.md"), "{said}");
+    // Beside it, or without Automation documents, there is room. The stack's own are no obstacle.
+    succeed(deploy(&format!("{prefix}two-")).arg("--only-check"));
+    succeed(&mut deploy(&format!("{prefix} AutomationDocuments=none")));
+    succeed(deploy(&format!("{prefix} AutomationDocuments=none")).arg("--only-check"));
+    fail(deploy(&format!("{prefix} AutomationDocuments=tagged")).arg("--only-check"));
+}
+
+#[tokio::test]
+async fn more_documents_than_a_rule_has_room_for_are_refused() {
+    let sandbox = Sandbox::shared().await;
+    let deploy = |names: &[String]| {
+        let mut script = script(&sandbox, "deploy", "my-stack");
+        script.args(["--bucket", "sandbox-code", "--only-check", "--parameters"]);
+        script.arg(format!("{GOOD_PARAMETERS} ExtraDocumentNames={}", names.join(",")));
+        script
+    };
+    let names = |count: usize, length: usize| vec!["x".repeat(length); count];
+    succeed(&mut deploy(&names(EXTRA_DOCUMENTS_MAX, EXTRA_DOCUMENTS_CHARACTERS_MAX / 20)));
+    for (count, length, got) in
+        [(EXTRA_DOCUMENTS_MAX + 1, 3, "got 21 with 63"), (8, 126, "got 8 with 1,008")]
+    {
+        let said = fail(&mut deploy(&names(count, length)));
+        assert!(said.contains("expected ExtraDocumentNames to be at most 20 documents"), "{said}");
+        assert!(said.contains(got), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -68,7 +179,9 @@ async fn what_is_missing_is_told_with_how_to_get_it() {
     let bucket = format!("no-bucket-{}", unique_number());
     refused(&[], "BUCKET is missing");
     refused(&["--bucket", &bucket], "aws s3 mb s3://NAME --region us-east-1");
-    refused(&["--bucket", "sandbox-code", "--functions", "/nowhere"], "make build ARCH=arm64");
+    let parameters = ["--parameters", GOOD_PARAMETERS];
+    let nowhere = ["--bucket", "sandbox-code", "--functions", "/nowhere"];
+    refused(&[&nowhere[..], &parameters].concat(), "make build ARCH=arm64");
     refused(&["--bucket", "sandbox-code", "--parameters", "LogLevel"], "expected Key=Value pairs");
     let option = "--role-arn=arn:aws:iam::210987654321:role/other";
     refused(&["--bucket", "b", &format!("--parameters={option}")], "expected Key=Value pairs");
@@ -82,6 +195,7 @@ async fn what_is_missing_is_told_with_how_to_get_it() {
     let directory = functions.path().display().to_string();
     let arguments =
         ["--bucket", "sandbox-code", "--functions", &directory, "--architecture", other];
+    let arguments = [&arguments[..], &parameters].concat();
     refused(&arguments, &format!("a program for {other}, got one for {}", architecture()));
 
     let mut without_credentials = script(&sandbox, "deploy", "my-stack");
@@ -97,7 +211,7 @@ async fn the_environment_gives_what_the_command_line_does_not() {
     user(&sandbox, &mut script);
     script.arg(workspace().join("infra/deploy.py")).args(["deploy", "--only-check"]);
     let values = [("STACK", "my-stack"), ("REGION", REGION), ("BUCKET", "sandbox-code")];
-    succeed(script.envs(values));
+    succeed(script.envs(values).env("PARAMETERS", GOOD_PARAMETERS));
     for (variable, value) in
         [("STACK", "my_stack"), ("REGION", "somewhere"), ("ARCH", "arm"), ("PARAMETERS", "none")]
     {
@@ -221,9 +335,12 @@ owned='\u001b]0;owned\u0007\r\u009b31m\u007f'
 functions="{\"OutputKey\": \"RelayFunctionName\", \"OutputValue\": \"f$owned\"},
   {\"OutputKey\": \"SweepFunctionName\", \"OutputValue\": \"f$owned\"}"
 case "$*" in
-*get-caller-identity*) echo '{"Account": "123456789012"}' ;;
+*get-caller-identity*)
+  echo '{"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/u"}' ;;
+*describe-document*) echo 'An error occurred (InvalidDocument)' >&2; exit 254 ;;
 *describe-stacks*)
   printf '%s\n' "{\"Stacks\": [{\"StackName\": \"s\", \"StackStatus\": \"UPDATE_COMPLETE\",
+    \"Parameters\": [{\"ParameterKey\": \"StateMachineArns\", \"ParameterValue\": \"*\"}],
     \"Outputs\": [$functions, {\"OutputKey\": \"Other\", \"OutputValue\": \"$owned\nLast\"}]}]}" ;;
 *describe-stack-events*)
   printf '%s\n' "{\"StackEvents\": [{\"ResourceStatus\": \"CREATE_FAILED\",

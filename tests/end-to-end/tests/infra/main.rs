@@ -7,6 +7,7 @@ mod events;
 mod makefile;
 mod metrics;
 mod permissions;
+mod state_machines;
 mod template;
 
 use std::process::{Command, Output};

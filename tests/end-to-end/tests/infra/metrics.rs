@@ -26,7 +26,7 @@ const METRICS_OF_AWS: [(&str, &str, &str); 4] = [
 ];
 
 /// What must raise an alarm.
-const ALARMS: [(&str, &str); 9] = [
+const ALARMS: [(&str, &str); 10] = [
     ("ApproximateNumberOfMessagesVisible", "OnFailureQueue"),
     ("Errors", "RelayFunction"),
     ("Errors", "SweepFunction"),
@@ -34,12 +34,13 @@ const ALARMS: [(&str, &str); 9] = [
     ("Invocations", "SweepFunction"),
     ("Recovered", "SweepFunction"),
     ("Rejected", "SweepFunction"),
+    ("Reused", "SweepFunction"),
     ("Settled", "RelayFunction"),
     ("Truncated", "SweepFunction"),
 ];
 
 /// What the dashboard must show.
-const SHOWN: [(&str, &str); 14] = [
+const SHOWN: [(&str, &str); 15] = [
     ("ApproximateNumberOfMessagesVisible", "OnFailureQueue"),
     ("Cancelled", "SweepFunction"),
     ("Errors", "RelayFunction"),
@@ -50,6 +51,7 @@ const SHOWN: [(&str, &str); 14] = [
     ("Recovered", "SweepFunction"),
     ("Refused", "SweepFunction"),
     ("Rejected", "SweepFunction"),
+    ("Reused", "SweepFunction"),
     ("Settled", "RelayFunction"),
     ("Throttles", "RelayFunction"),
     ("Throttles", "SweepFunction"),
@@ -198,6 +200,7 @@ async fn emitted_by_sweep(sandbox: &Sandbox) -> BTreeSet<Metric> {
         cancelled: 1,
         rejected: 1,
         refused: 1,
+        reused: 1,
         failed: 1,
         truncated: true,
         blind: None,

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use sandbox_client::workspace;
+use sandbox_client::{ACCOUNT, REGION, Sandbox, workspace};
 use serde_json::{Value, json};
 
-use crate::{TEMPLATE, resources};
+use crate::deploy_script::{fail, new_bucket, small_functions};
+use crate::{TEMPLATE, deploy_script, resources, succeed};
 
 /// Each role and managed policy, with all that it may do.
 const GRANTED: [(&str, &[&str]); 5] = [
@@ -111,16 +112,120 @@ fn is_explained(before: &[&str]) -> bool {
 
 #[test]
 fn nodes_are_chosen_by_the_tag_of_the_parameters() {
-    let policy = &TEMPLATE["Resources"]["StartCommandsPolicy"]["Properties"]["PolicyDocument"];
+    let resources = &TEMPLATE["Resources"];
+    let role = &resources["SSMSyncRole"]["Properties"]["Policies"][1]["PolicyDocument"]["Fn::If"];
     let nodes = |statement: &&Value| {
         list(&statement["Resource"]).iter().any(|resource| resource.contains("instance/*"))
     };
-    let statements = statements(policy);
-    let of_nodes: Vec<_> = statements.iter().filter(nodes).collect();
     let condition =
         json!({ "StringEquals": { "ssm:resourceTag/${NodeTagKey}": "${NodeTagValue}" } });
-    assert_eq!(of_nodes.len(), 1);
-    assert_eq!(of_nodes[0]["Condition"], condition);
+    for policy in [&resources["StartCommandsPolicy"]["Properties"]["PolicyDocument"], &role[2]] {
+        let statements = statements(policy);
+        let of_nodes: Vec<_> = statements.iter().filter(nodes).collect();
+        assert_eq!(of_nodes.len(), 1);
+        assert_eq!(of_nodes[0]["Condition"], condition);
+    }
+    // As AWS's sample has it, if that is asked for.
+    assert_eq!(role[0], "AutomationsReachEveryNode");
+    assert_eq!(statements(&role[1])[0].get("Condition"), None);
+    let every_node = json!({ "Fn::Equals": [{ "Ref": "AutomationDocuments" }, "every-node"] });
+    assert_eq!(TEMPLATE["Conditions"]["AutomationsReachEveryNode"], every_node);
+    assert_eq!(TEMPLATE["Parameters"]["AutomationDocuments"]["Default"], "tagged");
+}
+
+#[test]
+fn every_answer_is_bounded_by_the_state_machines_in_the_same_way() {
+    let mut resources = Vec::new();
+    for (id, statements) in policies() {
+        for statement in statements {
+            if list(&statement["Action"]).iter().any(|action| action.starts_with("states:")) {
+                resources.push((id.clone(), statement["Resource"].clone()));
+            }
+        }
+    }
+    let ids: Vec<_> = resources.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["RelayRole", "SSMSyncRole", "SweepRole"]);
+    let machines = json!({ "Ref": "StateMachineArns" });
+    let given = json!({ "Fn::Split": [",", { "Fn::Sub": ["${Machines},${Maps}/*", {
+        "Machines": { "Fn::Join": [",", machines] }, "Maps": { "Fn::Join": ["/*,", machines] },
+    }] }] });
+    let every = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:*";
+    let expected = json!({
+        "Fn::If": ["AnswersEveryStateMachine", { "Fn::Sub": every }, given],
+    });
+    for (id, resource) in resources {
+        assert_eq!(resource, expected, "{id}");
+    }
+    let condition = json!({ "Fn::Equals": [{ "Fn::Join": [",", machines] }, "*"] });
+    assert_eq!(TEMPLATE["Conditions"]["AnswersEveryStateMachine"], condition);
+}
+
+#[tokio::test]
+async fn a_deployed_stack_grants_what_its_parameters_say() {
+    let sandbox = Sandbox::shared().await;
+    let functions = small_functions();
+    let deployed = |kind: &str, more: &str| {
+        let stack = new_bucket(&sandbox, kind);
+        let mut deploy = deploy_script::deploy(&sandbox, &stack, &functions);
+        succeed(deploy.args(["--parameters", &format!("DocumentNamePrefix={stack}- {more}")]));
+        stack
+    };
+    let machine = format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine");
+    let some = format!("StateMachineArns={machine}:one,{machine}:ops-*");
+    let few = deployed("few", &format!("{some} AutomationDocuments=none AllowRunDocument=false"));
+    let many = deployed("many", "StateMachineArns=* AutomationDocuments=every-node");
+    let policy = |role: &str, name: &str| {
+        let get = ["iam", "get-role-policy", "--policy-name", name, "--role-name", role];
+        sandbox.aws_cli(&get)["PolicyDocument"]["Statement"].take()
+    };
+    let role_of = |stack: &str, id: &str| {
+        let describe = ["cloudformation", "describe-stack-resources", "--stack-name", stack];
+        let described = sandbox.aws_cli(&describe);
+        let resources = described["StackResources"].as_array().expect("resources");
+        let role = resources.iter().find(|resource| resource["LogicalResourceId"] == id);
+        role.expect("a role")["PhysicalResourceId"].as_str().expect("a name").to_owned()
+    };
+    let answers = |stack: &str| policy(&role_of(stack, "RelayRole"), "relay")[1]["Resource"].take();
+    let each = ["one", "ops-*", "one/*", "ops-*/*"].map(|name| format!("{machine}:{name}"));
+    assert_eq!(answers(&few), json!(each));
+    assert_eq!(answers(&many), json!(format!("{machine}:*")));
+
+    let commands = |stack: &str| {
+        let arn = output(&sandbox, stack, "StartCommandsPolicyArn").expect("a policy");
+        let get = ["iam", "get-policy-version", "--version-id", "v1", "--policy-arn", &arn];
+        list(&sandbox.aws_cli(&get)["PolicyVersion"]["Document"]["Statement"][0]["Resource"])
+    };
+    let with_run_document = |stack: &str| {
+        commands(stack)
+            .iter()
+            .any(|arn| arn.ends_with(&format!(":document/{stack}-SfnRunDocument")))
+    };
+    assert_eq!((commands(&few).len(), with_run_document(&few)), (2, false));
+    assert_eq!((commands(&many).len(), with_run_document(&many)), (3, true));
+
+    for name in [
+        "SyncRoleArn",
+        "StartAutomationsPolicyArn",
+        "RunCommandByInstanceIdsDocumentName",
+        "RunCommandByTargetsDocumentName",
+    ] {
+        assert_eq!(output(&sandbox, &few, name), None, "{name}");
+        assert!(output(&sandbox, &many, name).is_some(), "{name}");
+    }
+    let nodes = |role: &str| policy(role, "nodes")[0].take();
+    assert_eq!(nodes(&format!("{many}-SSMSyncRole")).get("Condition"), None);
+    let condition = json!({ "StringEquals": { "ssm:resourceTag/RunCommandRelay": "allowed" } });
+    assert_eq!(nodes("SSMSyncRole")["Condition"], condition);
+    let get = ["iam", "get-role", "--role-name", &format!("{few}-SSMSyncRole")];
+    assert!(fail(&mut deploy_script::aws_cli(&sandbox, &get)).contains("NoSuchEntity"));
+}
+
+/// An output of a stack, if it has it.
+fn output(sandbox: &Sandbox, stack: &str, name: &str) -> Option<String> {
+    let described = sandbox.aws_cli(&["cloudformation", "describe-stacks", "--stack-name", stack]);
+    let outputs = described["Stacks"][0]["Outputs"].as_array()?.clone();
+    let output = outputs.into_iter().find(|output| output["OutputKey"] == name)?;
+    output["OutputValue"].as_str().map(str::to_owned)
 }
 
 /// Roles and managed policies by logical id, with the statements that grant something.
@@ -137,13 +242,30 @@ fn policies() -> Vec<(String, Vec<Value>)> {
     all
 }
 
-/// The statements of a policy, which is an object or JSON text with references.
+/// The statements of a policy, which is an object or JSON text with references; of a choice between
+/// two, those of both.
 fn statements(document: &Value) -> Vec<Value> {
-    let statements = match document["Fn::Sub"].as_str() {
-        Some(text) => serde_json::from_str::<Value>(text).expect("JSON")["Statement"].take(),
+    if let Some(choices) = document["Fn::If"].as_array() {
+        return choices[1..].iter().flat_map(statements).collect();
+    }
+    let statements = match text_of(&document["Fn::Sub"]) {
+        Some(text) => serde_json::from_str::<Value>(&text).expect("JSON")["Statement"].take(),
         None => document["Statement"].clone(),
     };
     statements.as_array().expect("statements").clone()
+}
+
+/// The text of `Fn::Sub`, with the longest values of its own variables in their places.
+fn text_of(sub: &Value) -> Option<String> {
+    if let Some(text) = sub.as_str() {
+        return Some(text.to_owned());
+    }
+    let mut text = sub[0].as_str()?.to_owned();
+    for (name, value) in sub[1].as_object().expect("variables") {
+        let value = value["Fn::If"][1]["Fn::Sub"].as_str().expect("a choice of texts");
+        text = text.replace(&format!("${{{name}}}"), value);
+    }
+    Some(text)
 }
 
 /// One text, or several; what is no text is written as JSON.

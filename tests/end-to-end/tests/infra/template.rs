@@ -32,17 +32,103 @@ fn it_fits_any_account_region_and_partition() {
 }
 
 #[test]
-fn every_parameter_has_a_default_but_the_bucket() {
+fn every_parameter_has_a_default_but_the_bucket_and_the_state_machines() {
     let parameters = TEMPLATE["Parameters"].as_object().expect("parameters");
     let without = parameters.iter().filter(|(_, parameter)| parameter.get("Default").is_none());
-    assert_eq!(without.map(|(name, _)| name).collect::<Vec<_>>(), ["CodeBucket"]);
+    let without: Vec<_> = without.map(|(name, _)| name).collect();
+    assert_eq!(without, ["CodeBucket", "StateMachineArns"]);
+}
+
+/// Free numbers have bounds, the rest has a pattern or allowed values.
+#[test]
+fn every_parameter_says_what_it_expects_and_refuses_the_rest() {
+    let parameters = TEMPLATE["Parameters"].as_object().expect("parameters");
     for (name, parameter) in parameters {
-        assert!(parameter["Description"].is_string(), "{name} is described");
-        let kind = parameter["Type"].as_str().expect("a type");
-        let constrained = ["AllowedValues", "AllowedPattern", "MinValue", "MinLength"];
-        let constrained = constrained.iter().any(|name| parameter.get(name).is_some());
-        assert!(constrained || kind == "CommaDelimitedList", "{name} is constrained");
+        let has = |constraint: &str| parameter.get(constraint).is_some();
+        let description = parameter["Description"].as_str().expect("a description");
+        match parameter["Type"].as_str().expect("a type") {
+            "Number" if has("AllowedValues") => {}
+            "Number" => {
+                assert!(has("MinValue"), "{name} has a least value");
+                let unit = ["MB", "seconds", "hours", "events", "rate", "Number of"];
+                assert!(
+                    unit.iter().any(|unit| description.contains(unit)),
+                    "{name}: {description}"
+                );
+            }
+            "String" if has("AllowedValues") => {
+                let values = parameter["AllowedValues"].as_array().expect("allowed values");
+                for value in values.iter().filter_map(Value::as_str) {
+                    assert!(description.contains(value), "{name} may be {value}: {description}");
+                }
+            }
+            _ => {
+                let pattern = parameter["AllowedPattern"].as_str();
+                let pattern = pattern.unwrap_or_else(|| panic!("{name} has a pattern"));
+                assert!(has("ConstraintDescription"), "{name} says what its pattern means");
+                if let Some(default) = parameter["Default"].as_str() {
+                    assert!(fits(pattern, default), "{name}: the default is refused");
+                }
+            }
+        }
     }
+}
+
+#[test]
+fn patterns_take_what_is_meant_and_refuse_the_rest() {
+    for (name, good, bad) in PATTERNS {
+        let pattern = TEMPLATE["Parameters"][*name]["AllowedPattern"].as_str().expect("a pattern");
+        for value in *good {
+            assert!(fits(pattern, value), "{name} takes {value}");
+        }
+        for value in *bad {
+            assert!(!fits(pattern, value), "{name} refuses {value}");
+        }
+    }
+}
+
+/// Parameters, with values that their patterns take and refuse; of a list, single values.
+const PATTERNS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "StateMachineArns",
+        &[
+            "*",
+            "arn:aws:states:eu-central-1:123456789012:stateMachine:ops-*",
+            "arn:aws-cn:states:cn-north-1:123456789012:stateMachine:Nightly",
+        ],
+        &[
+            "",
+            "ops-*",
+            "arn:aws:states:*:123456789012:stateMachine:x",
+            "arn:aws:states:eu-central-1:*:stateMachine:x",
+            "arn:aws:states:eu-central-1:123456789012:*",
+            "arn:aws:states:eu-central-1:123456789012:stateMachine:x/y",
+            "arn:aws:states:eu-central-1:123456789012:execution:x:y",
+        ],
+    ),
+    ("ExtraDocumentNames", &["", "My-Doc", "arn:aws:ssm:x:1:document/My"], &["a", "a b", "\"x\""]),
+    (
+        "AutomationErrorName",
+        &["", "x", "Automation document failure", "Own.Error_1:x-y"],
+        &[" x", "x ", "a/b", "{{ taskToken }}", "ü"],
+    ),
+    ("DocumentNamePrefix", &["", "Relay-", "a.b_c"], &["aws-x", "AMAZON", "amzn", "a b", "a/b"]),
+    ("CodeBucket", &["my-bucket", "a.b"], &["Bucket", "-x", "a_b"]),
+    ("RelayCodeKey", &["relay.zip", "a/b-0.zip"], &["", "a b"]),
+    (
+        "AlarmTopicArn",
+        &["", "arn:aws:sns:eu-central-1:123456789012:t"],
+        &["t", "arn:aws:sns:x:1:t"],
+    ),
+    ("NodeTagKey", &["RunCommandRelay", "a b"], &["", "a\"b"]),
+    ("NodeTagValue", &["", "allowed"], &["a\"b", "${x}"]),
+];
+
+/// Whether a pattern of CloudFormation matches the whole text. Python reads what Rust does not.
+fn fits(pattern: &str, text: &str) -> bool {
+    let program = "import re, sys; print(re.fullmatch(sys.argv[1], sys.argv[2]) is not None)";
+    let mut python = Command::new(python_tool("python"));
+    succeed(python.args(["-c", program, pattern, text])).trim() == "True"
 }
 
 #[test]
@@ -76,16 +162,124 @@ fn every_parameter_output_and_alarm_is_in_the_documentation() {
 #[test]
 fn the_sweep_knows_the_documents_that_the_rule_knows() {
     let rule = &TEMPLATE["Resources"]["CommandEndedRule"]["Properties"]["EventPattern"];
-    let of_rule = &rule["detail"]["document-name"]["Fn::Split"][1];
+    let [by_name, by_arn] = &rule["detail"]["$or"].as_array().expect("two ways")[..] else {
+        panic!("{rule}");
+    };
+    let of_rule = &by_name["document-name"]["Fn::Split"][1];
     let sweep = &TEMPLATE["Resources"]["SweepFunction"]["Properties"]["Environment"];
     assert_eq!(*of_rule, sweep["Variables"]["DOCUMENT_NAMES"]);
-    let command_documents = resources("AWS::SSM::Document")
-        .filter(|(_, document)| document["DocumentType"] == "Command")
-        .map(|(id, _)| json!({ "Ref": id }));
+    let ids = || {
+        resources("AWS::SSM::Document")
+            .filter(|(_, document)| document["DocumentType"] == "Command")
+            .map(|(id, _)| id)
+    };
+    let command_documents = ids().map(|id| json!({ "Ref": id }));
+    let by_arn = by_arn["document-name"].as_array().expect("a list of suffixes");
+    assert_eq!(by_arn.len(), ids().count());
+    for id in ids() {
+        let suffix = json!({ "suffix": { "Fn::Sub": format!(":document/${{{id}}}") } });
+        assert!(by_arn.contains(&suffix), "{suffix} is not among {by_arn:?}");
+    }
     let names = of_rule["Fn::Join"][1][0]["Fn::Join"][1].as_array().expect("a list of names");
     for document in command_documents {
         assert!(names.contains(&document), "{document} is not among {names:?}");
     }
+}
+
+#[test]
+fn the_two_shell_documents_differ_in_their_words_and_their_step_only() {
+    let [shell, power_shell] =
+        ["RunShellScriptDocument", "RunPowerShellScriptDocument"].map(document);
+    let translated = shell
+        .replace(
+            "/parameters/commands/description=(Required) The shell script",
+            "/parameters/commands/description=(Required) The PowerShell script",
+        )
+        .replace("Runs a shell script", "Runs a PowerShell script")
+        .replace("SfnRunShellScript", "SfnRunPowerShellScript")
+        .replace("aws:runShellScript", "aws:runPowerShellScript")
+        .replace("=runShellScript", "=runPowerShellScript");
+    assert_eq!(translated, power_shell);
+}
+
+#[test]
+fn the_two_automation_documents_differ_in_how_they_choose_nodes_only() {
+    let [by_ids, by_targets] =
+        ["RunCommandByInstanceIdsDocument", "RunCommandByTargetsDocument"].map(document);
+    let without_nodes = |lines: &str| -> Vec<String> {
+        let is_of_nodes = |line: &&str| {
+            [
+                "/parameters/InstanceIds/",
+                "/parameters/Targets/",
+                "/inputs/InstanceIds=",
+                "/inputs/Targets=",
+                "/Content/description=",
+            ]
+            .iter()
+            .any(|part| line.contains(part))
+        };
+        let lines = lines.lines().filter(|line| !is_of_nodes(line));
+        lines.map(|line| line.replace("ByInstanceIds", "ByTargets")).collect()
+    };
+    assert_eq!(without_nodes(&by_ids), without_nodes(&by_targets));
+    let chosen = |lines: &str| lines.lines().count() - without_nodes(lines).len();
+    assert_eq!((chosen(&by_ids), chosen(&by_targets)), (4, 4), "{by_ids}\n{by_targets}");
+}
+
+/// Parameters of the same name are declared alike, wherever they stand: but the token, which an
+/// Automation document leaves to the Command document.
+#[test]
+fn parameters_of_the_same_name_are_declared_alike() {
+    let mut declared: BTreeMap<(&str, &str), (&str, Value)> = BTreeMap::new();
+    let mut compared = 0;
+    for (id, properties) in resources("AWS::SSM::Document") {
+        let kind = properties["DocumentType"].as_str().expect("a type");
+        let parameters = properties["Content"]["parameters"].as_object().expect("parameters");
+        for (name, parameter) in parameters {
+            let mut parameter = parameter.clone();
+            if name.eq_ignore_ascii_case("commands") {
+                parameter.as_object_mut().expect("a declaration").remove("description");
+            }
+            let first = declared.entry((kind, name)).or_insert_with(|| (id, parameter.clone()));
+            assert_eq!(first.1, parameter, "{name} of {id} and {}", first.0);
+            compared += usize::from(first.0 != id);
+        }
+    }
+    assert!(compared >= 15, "{compared}");
+    let pattern = |kind| &declared[&(kind, "executionTimeout")].1["allowedPattern"];
+    assert_eq!(pattern("Command"), pattern("Automation"));
+    // What the stack gives the failures of its automations is a name that the documents take.
+    let error_name = &TEMPLATE["Parameters"]["AutomationErrorName"];
+    let of_document = &declared[&("Command", "errorName")].1;
+    assert_eq!(error_name["MaxLength"], of_document["maxChars"]);
+    let (_, good, bad) =
+        PATTERNS.iter().find(|(name, ..)| *name == "AutomationErrorName").expect("it");
+    let of_document = of_document["allowedPattern"].as_str().expect("a pattern");
+    assert!(good.iter().all(|name| fits(of_document, name)));
+    assert!(bad.iter().filter(|name| name.trim() == **name).all(|name| !fits(of_document, name)));
+}
+
+/// The properties of a document of the template, a line each: the path and the value.
+fn document(id: &str) -> String {
+    fn write(path: &str, value: &Value, lines: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                members
+                    .iter()
+                    .for_each(|(name, value)| write(&format!("{path}/{name}"), value, lines));
+            }
+            Value::Array(items) => {
+                (0..)
+                    .zip(items)
+                    .for_each(|(at, item): (usize, _)| write(&format!("{path}/{at}"), item, lines));
+            }
+            Value::String(text) => lines.push(format!("{path}={text}")),
+            value => lines.push(format!("{path}={value}")),
+        }
+    }
+    let mut lines = Vec::new();
+    write("", &TEMPLATE["Resources"][id]["Properties"], &mut lines);
+    lines.join("\n")
 }
 
 #[test]
