@@ -247,6 +247,7 @@ fn is_marked(id: i32, variable: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -255,11 +256,15 @@ mod tests {
     fn processes_are_ours_by_descent_or_by_mark() {
         let mark = Uuid::new_v4().to_string();
         let mut ours = Command::new("sh")
-            .args(["-c", "env -i sleep 60 & sleep 60"])
+            .args(["-c", "echo; env -i sleep 60 & sleep 60"])
             .env(MARK_VARIABLE, &mark)
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("a marked process");
+        // Its environment can be read once it runs.
+        let stdout = ours.stdout.as_mut().expect("its standard output");
+        stdout.read_exact(&mut [0]).expect("its first line");
         let own = own_id();
         let parents = parents();
         let child = i32::try_from(ours.id()).expect("an id");
