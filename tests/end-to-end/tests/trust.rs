@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use end_to_end::secret::Secret;
+use jiff::Timestamp;
 use sandbox_client::{
     ACCOUNT, NODES, REGION, Sandbox, event_of, eventually, task_token, unique_number, workspace,
 };
@@ -75,6 +76,14 @@ fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
 }
 
+/// An event of the schedule.
+fn scheduled() -> Value {
+    let event = fs::read_to_string(workspace().join("events/scheduled.json"));
+    let mut event: Value = serde_json::from_str(&event.expect("an event")).expect("JSON");
+    event["time"] = json!(Timestamp::now().to_string());
+    event
+}
+
 /// The complete lines of a log of the sandbox.
 fn log(sandbox: &Sandbox, name: &str) -> Vec<Value> {
     let path = sandbox.directory().join("logs").join(format!("{name}.log"));
@@ -133,6 +142,15 @@ async fn a_token_of_another_trust_zone_is_refused() {
     let denied = BTreeSet::from(["AccessDeniedException".to_owned()]);
     assert_eq!(refused_answers(sandbox, &format!("{DEV}-RelayRole")), denied);
     assert_eq!(sandbox.answers_of(&approval).await, 0);
+    // Its event is kept, and the sweep of dev counts the command.
+    let queue = json!({ "QueueName": format!("{DEV}-on-failure") });
+    let queue = sandbox.call("sqs", "AmazonSQS.GetQueueUrl", &queue).await;
+    let queue = queue["QueueUrl"].as_str().expect("a queue");
+    let kept = tapped(sandbox, queue, |_| true).await;
+    assert_eq!(kept["requestPayload"]["detail"]["command-id"], attack);
+    let swept = sandbox.invoke(&format!("{DEV}-sweep"), &scheduled()).await;
+    let swept: Value = swept.json().await.expect("a report");
+    assert_eq!((&swept["Refused"], &swept["Failed"]), (&json!(1), &json!(0)), "{swept}");
 
     barrier.open();
     let ended = sandbox.execution_ended(&approval).await;

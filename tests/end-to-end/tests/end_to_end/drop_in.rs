@@ -162,15 +162,20 @@ async fn a_power_shell_script_runs_with_its_own_document() {
 }
 
 #[tokio::test]
-async fn a_command_that_reaches_no_node_in_time_fails_with_its_own_error() {
+async fn the_delivery_timeout_is_that_of_the_command() {
     let sandbox = Sandbox::shared().await;
-    let nodes = sandbox.add_nodes(["silent"]);
-    let mut task = by_instance_ids(&borrowed(&nodes), &["echo never"]);
-    task["Parameters"]["Parameters"]["deliveryTimeout"] = json!(["30"]);
-    let execution = sandbox.start_task(&task).await;
-    let command = command_with(&sandbox, "echo never").await;
-    assert_eq!(command.timeout_seconds(), Some(30));
-    sandbox.stop_execution(&execution).await;
+    let nodes = sandbox.add_nodes(["silent"; 2]);
+    for (node, given, expected) in [(&nodes[0], Some("30"), 30), (&nodes[1], None, 3600)] {
+        let script = format!("echo not delivered to {node}");
+        let mut task = by_instance_ids(&[node], &[&script]);
+        if let Some(seconds) = given {
+            task["Parameters"]["Parameters"]["deliveryTimeout"] = json!([seconds]);
+        }
+        let execution = sandbox.start_task(&task).await;
+        let command = command_with(&sandbox, &script).await;
+        assert_eq!(command.timeout_seconds(), Some(expected));
+        sandbox.stop_execution(&execution).await;
+    }
 }
 
 #[tokio::test]
