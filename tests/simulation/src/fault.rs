@@ -164,7 +164,9 @@ impl Fault {
     pub(crate) fn rates(self) -> &'static [u64] {
         match self {
             Self::EventLost => &[0, 0, 100, 400, 1_000],
-            Self::EventDoubled | Self::EventDelayed => &[0, 0, 100, 300],
+            Self::EventDoubled | Self::EventDelayed | Self::PageOdd | Self::PageRefused => {
+                &[0, 0, 100, 300]
+            }
             Self::EventFalse | Self::EventUnknown => &[0, 0, 100],
             Self::ReadLags => &[0, 0, 50, 200, 500],
             Self::CallThrottled | Self::CallLost | Self::AnswerLost => &[0, 0, 30, 150, 300],
@@ -172,7 +174,6 @@ impl Fault {
                 &[0, 0, 0, 20, 100]
             }
             Self::ListFails => &[0, 0, 150, 400],
-            Self::PageOdd | Self::PageRefused => &[0, 0, 100, 300],
             Self::ListEndless => &[0, 0, 0, 0, 30],
             Self::CallSlow => &[0, 0, 20, 100],
             Self::FunctionDies | Self::SweepSkipped | Self::SweepCutShort => &[0, 0, 100, 400],

@@ -697,7 +697,9 @@ impl RunCommand for Port {
             let too_many = state.entries[index].command.target_count() > 2 * outputs.nodes_max();
             if too_many || state.are_nodes_unreadable(index) {
                 let fault = if too_many { None } else { Some(Fault::NodesUnreadable) };
-                fault.into_iter().for_each(|fault| state.figures.count(fault));
+                if let Some(fault) = fault {
+                    state.figures.count(fault);
+                }
                 let reason = CallErrorReason::InvalidResponse("unreadable".to_owned());
                 return Err(op.error(reason, CallErrorKind::Permanent));
             }

@@ -82,7 +82,10 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                     report.failed += 1;
                     memory.sees_executing(command);
                 }
-                Look::Refused(error) => report.refuse(memory, &command.id, now, &error),
+                Look::Refused(error) => {
+                    report.refuse(memory, &command.id, now, &error);
+                    memory.sees_executing(command);
+                }
             }
         }
     }
