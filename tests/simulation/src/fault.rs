@@ -173,12 +173,11 @@ impl Fault {
             Self::CommandUnreadable | Self::NodesUnreadable | Self::CallDenied => {
                 &[0, 0, 0, 20, 100]
             }
-            Self::ListFails => &[0, 0, 150, 400],
             Self::ListEndless => &[0, 0, 0, 0, 30],
             Self::CallSlow => &[0, 0, 20, 100],
             Self::FunctionDies | Self::SweepSkipped | Self::SweepCutShort => &[0, 0, 100, 400],
             Self::ProcessReplaced => &[0, 0, 50, 300],
-            Self::ExecutionStops | Self::TaskTimesOut => &[0, 0, 150, 400],
+            Self::ListFails | Self::ExecutionStops | Self::TaskTimesOut => &[0, 0, 150, 400],
             Self::OutputRefused | Self::ReportRefused => &[0, 0, 0, 200],
             Self::AnswersRefused => &[0, 0, 0, 0, 200],
         }
