@@ -151,13 +151,6 @@ pub const ALL: &[Mutation] = &[
         replace: "self.memory.end_reading(list); {",
     },
     Mutation {
-        name: "begins-with-executing-always",
-        rule: "what has ended is answered in three intervals",
-        file: "sweep.rs",
-        find: "let cut_short = self.memory.cut_short.take();",
-        replace: "self.memory.cut_short = None; let cut_short = self.memory.cut_short.take();",
-    },
-    Mutation {
         name: "believes-a-stale-output",
         rule: "the answer tells each node as it is",
         file: "settle.rs",
@@ -481,13 +474,6 @@ pub const ALL: &[Mutation] = &[
         file: "verdict.rs",
         find: "targets == nodes.len()",
         replace: "targets >= nodes.len()",
-    },
-    Mutation {
-        name: "takes-not-found-for-settled",
-        rule: "what has ended is answered in three intervals",
-        file: "sweep/suspects.rs",
-        find: "Err(error @ SettleError::NotFound { .. }) => { self.memory.dismiss(id);",
-        replace: "Err(error @ SettleError::NotFound { .. }) => { self.memory.acquit(id);",
     },
     Mutation {
         name: "takes-skipped-for-success",

@@ -133,16 +133,16 @@ pub(crate) fn check_answer(
         what: "no command has this token".to_owned(),
     })?;
     let are_nodes_unreadable = state.are_nodes_unreadable(index);
-    // What was rejected is not asked again, so nobody sees the first look.
-    let is_unseen = state.settings.closed_is_invalid
-        || state.are_beats_rejected(index)
-        || state.entries[index].command.token_kind == TokenKind::Invented;
+    // A heartbeat that was rejected is not sent again, so the first look is no call.
+    let is_unseen = state.are_beats_rejected(index);
     let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
     let (kind, number) = (flow.kind, flow.number);
     let calls = flow.of(index);
     calls.answers += 1;
-    let Entry { command, seen_ended, .. } = &state.entries[index];
-    let is_second_look = is_unseen || seen_ended.is_some_and(|seen| seen < number);
+    let Entry { command, seen_ended, task, .. } = &state.entries[index];
+    // Nobody can answer a closed task at the same time.
+    let is_open = task.as_ref().is_some_and(|task| task.closed.is_none());
+    let is_second_look = !is_open || is_unseen || seen_ended.is_some_and(|seen| seen < number);
     holds(kind == FlowKind::Relay || is_second_look, "a sweep settles at its second look", || {
         format!("command {:?}", command.place)
     })?;
