@@ -93,7 +93,7 @@ async fn main() -> Result<(), Error> {
         let handle = async |event: LambdaEvent<Box<RawValue>>| {
             relay.handle(event.payload.get(), "unguarded", &mut stdout()).await
         };
-        return lambda_runtime::run(service_fn(handle)).await;
+        return Box::pin(lambda_runtime::run(service_fn(handle))).await;
     }
     serve(async |event| relay.handle(event.payload.get(), "guarded", &mut stdout()).await).await
 }
