@@ -332,7 +332,7 @@ def correct_credentials():
 
 
 def correct_sdk_tasks():
-    """AWS: error names of Systems Manager start with `Ssm.`, not `ssm.`.
+    """AWS: errors of Systems Manager start with `Ssm.`, not `ssm.`, and those of EC2 with `Ec2.`.
 
     Clients are created one at a time and kept, because boto3's default session is not safe to
     use from several threads. Returns the function that provides them.
@@ -348,7 +348,7 @@ def correct_sdk_tasks():
             return clients[region, service]
 
     sdk_task.boto_client_for = kept_client
-    sdk_task._SERVICE_ERROR_NAMES["ssm"] = "Ssm"
+    sdk_task._SERVICE_ERROR_NAMES |= {"ssm": "Ssm", "ec2": "Ec2"}
     return kept_client
 
 

@@ -343,6 +343,22 @@ print(url.partition("X-Amz-Credential=")[2].partition("%2F")[0])
         name = "InvalidDocumentException"
         self.check(probe, moto=f"ssm.{name}", aws=f"Ssm.{name}")
 
+    def test_errors_of_ec2_are_named_as_on_aws(self):
+        def probe(moto):
+            execution = moto.execution(
+                {
+                    "Wait": {
+                        "Type": "Task",
+                        "Resource": "arn:aws:states:::aws-sdk:ec2:terminateInstances",
+                        "Parameters": {"InstanceIds": ["i-00000000000000001"]},
+                        "End": True,
+                    }
+                }
+            )
+            return moto.ended(execution)["error"]
+
+        self.check(probe, moto="ec2.ec2Exception", aws="Ec2.Ec2Exception")
+
     def test_executions_tell_their_status(self):
         def probe(moto):
             queue = moto.sqs.create_queue(QueueName=moto.name())["QueueUrl"]
