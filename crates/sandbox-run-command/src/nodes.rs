@@ -88,6 +88,18 @@ pub fn create_node(directory: &Path, id: &str, node: &NodeFile) -> io::Result<()
     Ok(())
 }
 
+/// Makes an instance be no node any more. Its directory stays, as its disk does. An instance that is
+/// no node stays none.
+pub fn remove_node(directory: &Path, id: &str) -> io::Result<()> {
+    if !is_instance_id(id) {
+        return Ok(());
+    }
+    match std::fs::remove_file(directory.join("nodes").join(id).join(NODE_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Whether this is an id of the service model: `i-` and 8 or 17 letters or digits, or `mi-` and
 /// 17. It is also what makes an id safe as the name of a directory.
 pub(crate) fn is_instance_id(id: &str) -> bool {
@@ -274,6 +286,12 @@ mod tests {
         assert_eq!(all[0].file, file);
         assert_eq!(all[1].file, NodeFile::default());
         assert!(create_node(directory.path(), "../x", &file).is_err());
+
+        for _ in 0..2 {
+            remove_node(directory.path(), "i-12345678").unwrap();
+            assert_eq!(nodes.get("i-12345678").await.unwrap().map(|node| node.id), None);
+        }
+        assert_eq!(nodes.all().await.unwrap().len(), 1);
     }
 
     #[tokio::test]

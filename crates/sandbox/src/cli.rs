@@ -79,6 +79,9 @@ pub struct Options {
     /// long. Lambda: 60.
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     retry_seconds: f64,
+    /// Seconds after which an EC2 instance that was launched or started is a managed node.
+    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
+    managed_seconds: f64,
     /// Fire scheduled rules every so many seconds, whatever their rate is, and set the interval of
     /// the sweep to it.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
@@ -147,6 +150,7 @@ impl Options {
             region: self.region,
             read_lag: Duration::from_millis(self.read_lag_ms),
             retry_after: Duration::from_secs_f64(self.retry_seconds),
+            managed_after: Duration::from_secs_f64(self.managed_seconds),
             schedule_every: self.schedule_seconds.map(Duration::from_secs),
             enforce_policies: self.enforce_policies,
             faults: self.faults.rates(),

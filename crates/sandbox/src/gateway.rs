@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::api_call::ApiCall;
 use crate::aws::Client;
+use crate::ec2::instances::Instances;
 use crate::error_chain::error_chain;
 use crate::eventbridge::put_events::EventBus;
 use crate::faults::{CallFault, FaultPlan};
@@ -42,6 +43,8 @@ pub struct Gateway {
     pub run_command: RunCommand,
     /// Automation.
     pub automation: Automation,
+    /// The instances that are managed nodes.
+    pub instances: Instances,
     /// Lambda.
     pub lambda: LambdaRequests,
     /// Where `PutEvents` puts events.
@@ -129,18 +132,21 @@ impl Gateway {
         if call.service == "sts" && operation == "AssumeRole" {
             return self.admit_role(answer).await;
         }
+        if call.service == "ec2" && Instances::concerns(operation) && answer.status().is_success() {
+            let (answer, text) = read(answer).await;
+            self.instances.follow(operation, &text).await;
+            return answer;
+        }
         answer
     }
 
     /// Lets in the holder of credentials that were issued for a role.
     async fn admit_role(&self, answer: Response) -> Response {
-        let (parts, body) = answer.into_parts();
-        // It was taken from moto whole.
-        let body = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
-        if let Some(credentials) = sts::credentials(&String::from_utf8_lossy(&body)) {
+        let (answer, text) = read(answer).await;
+        if let Some(credentials) = sts::credentials(&text) {
             self.gate.admit(credentials.access_key_id);
         }
-        Response::from_parts(parts, Body::from(body))
+        answer
     }
 
     async fn pass_on(&self, parts: &Parts, body: Bytes) -> Response {
@@ -185,6 +191,15 @@ impl Gateway {
         }
         self.faults.locked().next_call()
     }
+}
+
+/// An answer of moto, and its text.
+async fn read(answer: Response) -> (Response, String) {
+    let (parts, body) = answer.into_parts();
+    // It was taken from moto whole.
+    let body = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    (Response::from_parts(parts, Body::from(body)), text)
 }
 
 /// The answer to a request that is not let in, which clients of either protocol can read.

@@ -25,6 +25,7 @@ pub mod cloudformation;
 pub mod credentials;
 pub mod demo;
 pub mod directory;
+pub mod ec2;
 pub mod error_chain;
 pub mod eventbridge;
 pub mod faults;

@@ -19,6 +19,7 @@ use crate::aws::Client;
 use crate::cloudformation::stack::{self, Stack, StackError};
 use crate::credentials::Credentials;
 use crate::directory::{self, DirectoryError};
+use crate::ec2::instances::Instances;
 use crate::eventbridge::delivery::Delivery;
 use crate::eventbridge::put_events::EventBus;
 use crate::eventbridge::rules::Rules;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub read_lag: Duration,
     /// The time until the first retry of an asynchronous invocation.
     pub retry_after: Duration,
+    /// The time until an instance that was launched is a managed node.
+    pub managed_after: Duration,
     /// The period of all scheduled rules, and the sweep's interval; `None` leaves them as they are.
     pub schedule_every: Option<Duration>,
     /// Whether functions and runbooks call under their own roles.
@@ -263,6 +266,7 @@ impl Sandbox {
 struct Parts {
     run_command: RunCommand,
     automation: Automation,
+    instances: Instances,
     lambda: Lambda,
     queue: InvocationQueue,
     events: mpsc::UnboundedSender<serde_json::Value>,
@@ -309,6 +313,7 @@ impl Parts {
             Arc::new(StoredParameters::new(moto.clone())),
             events.clone(),
         );
+        let instances = Instances::new(directory.to_owned(), moto.clone(), settings.managed_after);
         let for_functions = functions::Settings {
             directory: directory.to_owned(),
             endpoint: endpoint.to_owned(),
@@ -337,6 +342,7 @@ impl Parts {
         Ok(Self {
             run_command,
             automation,
+            instances,
             lambda,
             queue,
             events,
@@ -363,6 +369,7 @@ impl Parts {
             gate,
             run_command: self.run_command,
             automation: self.automation,
+            instances: self.instances,
             lambda: LambdaRequests {
                 functions: self.lambda,
                 queue: self.queue,

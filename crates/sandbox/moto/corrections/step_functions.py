@@ -3,6 +3,7 @@
 import datetime
 import json
 import queue
+import re
 import sys
 import threading
 import types
@@ -58,7 +59,7 @@ from moto.stepfunctions.parser.asl.eval.program_state import (
     ProgramStopped,
 )
 from moto.stepfunctions.parser.asl.jsonata import jsonata
-from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution import (
     BaseExecutionWorkerCommunication,
@@ -320,6 +321,25 @@ def correct_data_limit():
         module.CustomErrorName = name_of_branch
 
 
+def correct_paths():
+    """AWS: a path that can lead to one value only gives that value.
+
+    Moto gives a list of it when the path goes through an item of a list, as
+    `$.Instances[0].InstanceId` does.
+    """
+    extract_json = json_path.extract_json
+
+    def extract(path, data):
+        may_lead_to_several = re.search(r"\.\.|[*?:,]", path)
+        matches = [] if may_lead_to_several else json_path.parse(path).find(data)
+        return matches[0].value if matches else extract_json(path, data)
+
+    # It is imported by its name.
+    for module in list(sys.modules.values()):
+        if getattr(module, "extract_json", None) is extract_json:
+            module.extract_json = extract
+
+
 def correct_credentials():
     """AWS: state machines call services with valid credentials. Moto uses a key of no user."""
     make_client = boto3.client
@@ -332,7 +352,7 @@ def correct_credentials():
 
 
 def correct_sdk_tasks():
-    """AWS: error names of Systems Manager start with `Ssm.`, not `ssm.`.
+    """AWS: errors of Systems Manager start with `Ssm.`, not `ssm.`, and those of EC2 with `Ec2.`.
 
     Clients are created one at a time and kept, because boto3's default session is not safe to
     use from several threads. Returns the function that provides them.
@@ -348,7 +368,7 @@ def correct_sdk_tasks():
             return clients[region, service]
 
     sdk_task.boto_client_for = kept_client
-    sdk_task._SERVICE_ERROR_NAMES["ssm"] = "Ssm"
+    sdk_task._SERVICE_ERROR_NAMES |= {"ssm": "Ssm", "ec2": "Ec2"}
     return kept_client
 
 
@@ -453,6 +473,7 @@ def correct():
     correct_jsonata()
     correct_sizes()
     correct_data_limit()
+    correct_paths()
     correct_credentials()
     emit_execution_status_events(correct_sdk_tasks())
     correct_texts()

@@ -343,6 +343,50 @@ print(url.partition("X-Amz-Credential=")[2].partition("%2F")[0])
         name = "InvalidDocumentException"
         self.check(probe, moto=f"ssm.{name}", aws=f"Ssm.{name}")
 
+    def test_a_path_through_an_item_of_a_list_gives_one_value(self):
+        def probe(moto):
+            values = {
+                "one.$": "$.a[0].b",
+                "all.$": "$.a[*].b",
+                "list.$": "$.a[0].c",
+                "item.$": "$.a[0]",
+            }
+            execution = moto.execution(
+                {
+                    "Rest": {
+                        "Type": "Pass",
+                        "Result": {"a": [{"b": 1, "c": [2]}]},
+                        "Next": "Take",
+                    },
+                    "Take": {"Type": "Pass", "Parameters": values, "End": True},
+                },
+                start="Rest",
+            )
+            return json.loads(moto.ended(execution)["output"])
+
+        others = {"all": [1], "item": {"b": 1, "c": [2]}}
+        self.check(
+            probe,
+            moto={"one": [1], "list": [[2]], **others},
+            aws={"one": 1, "list": [2], **others},
+        )
+
+    def test_errors_of_ec2_are_named_as_on_aws(self):
+        def probe(moto):
+            execution = moto.execution(
+                {
+                    "Wait": {
+                        "Type": "Task",
+                        "Resource": "arn:aws:states:::aws-sdk:ec2:terminateInstances",
+                        "Parameters": {"InstanceIds": ["i-00000000000000001"]},
+                        "End": True,
+                    }
+                }
+            )
+            return moto.ended(execution)["error"]
+
+        self.check(probe, moto="ec2.ec2Exception", aws="Ec2.Ec2Exception")
+
     def test_executions_tell_their_status(self):
         def probe(moto):
             queue = moto.sqs.create_queue(QueueName=moto.name())["QueueUrl"]

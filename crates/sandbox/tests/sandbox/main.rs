@@ -2,6 +2,7 @@
 
 mod delivery;
 mod gateway;
+mod instances;
 mod invocation;
 mod lifetime;
 mod moto_quirks;

@@ -8,6 +8,7 @@ mod drop_in;
 mod hostile;
 mod outputs;
 mod secrets;
+mod state_machines;
 mod tokens;
 
 use serde_json::{Value, json};

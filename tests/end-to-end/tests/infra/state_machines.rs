@@ -8,20 +8,32 @@ use serde_json::{Value, json};
 /// How long a node that has just been launched is waited for.
 const LAUNCH_SECONDS: u64 = 600;
 
-/// The tasks that start a command, by the names of their files.
-fn tasks() -> Vec<(String, Value)> {
+/// Every definition, by the name of its file.
+fn machines() -> Vec<(String, Value)> {
     let files = fs::read_dir(workspace().join("infra/state-machines")).expect("state machines");
-    let mut tasks: Vec<_> = files
+    let mut machines: Vec<_> = files
         .map(|file| {
             let path = file.expect("a file").path();
             let text = fs::read_to_string(&path).expect("a state machine");
             let machine: Value = serde_json::from_str(&text).expect("JSON");
-            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            (name, machine["States"]["RunScript"].clone())
+            (path.file_name().expect("a name").to_string_lossy().into_owned(), machine)
         })
         .collect();
-    tasks.sort_by(|(one, _), (other, _)| one.cmp(other));
-    assert_eq!(tasks.len(), 4);
+    machines.sort_by(|(one, _), (other, _)| one.cmp(other));
+    machines
+}
+
+/// The tasks that start a command, by the names of their files: all but that of the hub account.
+fn tasks() -> Vec<(String, Value)> {
+    let mut tasks = machines();
+    tasks.retain(|(name, _)| name != "run-command-in-node-account.asl.json");
+    for (_, machine) in &mut tasks {
+        let states = &machine["States"];
+        let inner = &states["EachNode"]["ItemProcessor"]["States"];
+        let states = if inner.is_object() { inner } else { states };
+        *machine = states["RunScript"].clone();
+    }
+    assert_eq!(tasks.len(), 6);
     tasks
 }
 
@@ -66,6 +78,34 @@ fn the_comment_of_a_command_is_the_name_of_the_execution() {
             None => (&task["Parameters"]["Comment.$"], "$$.Execution.Name"),
         };
         assert_eq!(comment.0, comment.1, "{name}");
+    }
+}
+
+#[test]
+fn a_launched_instance_is_waited_for_as_long_and_is_terminated_whatever_fails() {
+    let machines = machines();
+    let launch = machines.iter().find(|(name, _)| name == "launch-run-terminate.asl.json");
+    let states = &launch.expect("the machine that launches").1["States"];
+    let looks = &states["IsManaged"]["Choices"][1]["NumericGreaterThanEquals"];
+    let wait = &states["WaitForNode"]["Seconds"];
+    assert_eq!(looks.as_u64().zip(wait.as_u64()).map(|(a, b)| a * b), Some(LAUNCH_SECONDS));
+    // Every task between the launch and the end.
+    for name in ["LookForNode", "RunScript"] {
+        let catchers = states[name]["Catch"].as_array().expect("catchers");
+        let errors: Vec<_> = catchers.iter().map(|catcher| &catcher["ErrorEquals"][0]).collect();
+        assert_eq!(errors, ["States.DataLimitExceeded", "States.ALL"], "{name}");
+        assert!(
+            catchers.iter().all(|catcher| catcher["Next"] == "TerminateAfterFailure"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn every_state_machine_is_listed() {
+    let readme = fs::read_to_string(workspace().join("infra/README.md")).expect("a README");
+    for (name, _) in machines() {
+        assert!(readme.contains(&format!("(state-machines/{name})")), "{name}");
     }
 }
 
