@@ -48,7 +48,7 @@ impl Launcher {
         let filter = format!("Name=tag:Name,Values={execution}");
         let described = self.sandbox.aws_cli(&["ec2", "describe-instances", "--filters", &filter]);
         let reservations = described["Reservations"].as_array().expect("reservations");
-        let instances = reservations.iter().flat_map(|one| one["Instances"].as_array());
+        let instances = reservations.iter().filter_map(|one| one["Instances"].as_array());
         let instances: Vec<_> = instances.flatten().collect();
         let [instance] = instances[..] else { panic!("expected one instance: {described}") };
         assert_eq!(instance["State"]["Name"], "terminated");
