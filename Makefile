@@ -104,7 +104,7 @@ lint-state-machines:
 	  mkdir -p $(VALIDATORS) && \
 	  { cmp -s tests/state-machines/package-lock.json $(VALIDATORS)/installed || { \
 	    cp tests/state-machines/package.json tests/state-machines/package-lock.json $(VALIDATORS) && \
-	    npm ci --prefix $(VALIDATORS) --ignore-scripts --no-audit --no-fund --silent && \
+	    npm ci --prefix $(VALIDATORS) --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null && \
 	    cp tests/state-machines/package-lock.json $(VALIDATORS)/installed; }; } && \
 	  NODE_PATH="$(CURDIR)/$(VALIDATORS)/node_modules" node tests/state-machines/validate.js infra/state-machines/*.asl.json; \
 	fi

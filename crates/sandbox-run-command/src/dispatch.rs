@@ -102,7 +102,8 @@ async fn invoke(
     let report = |details: StatusDetails, steps: &[StepReport]| {
         shared.store().report(plan.number, position, details, steps)
     };
-    let stop = Stop::new(cancel, shared.closing.subscribe());
+    let end = shared.ends.next(&node.id);
+    let stop = Stop::new(cancel.clone(), shared.closing.subscribe());
     let behaviour = node.file.agent;
     match behaviour {
         Behaviour::Undeliverable => {
@@ -137,7 +138,7 @@ async fn invoke(
                 parameters: Arc::clone(&shared.parameters),
                 environment: shared.settings.environment.clone(),
                 random: shared.random.clone(),
-                stop: stop.clone(),
+                stop: Stop::new(cancel, end.or(shared.closing.subscribe())),
                 written: Mutex::default(),
             };
             if behaviour == Behaviour::WorkerLost {
@@ -147,13 +148,15 @@ async fn invoke(
                 .await;
             }
             let progress = |steps: &[StepReport]| {
-                report(StatusDetails::InProgress, steps);
+                if !end.has_come() {
+                    report(StatusDetails::InProgress, steps);
+                }
             };
             match agent.run(&document, progress).await {
-                Answer::Ended(details, steps) => {
+                Answer::Ended(details, steps) if !end.has_come() => {
                     report(details, &steps);
                 }
-                Answer::None => {
+                Answer::Ended(..) | Answer::None => {
                     let details = without_answer(stop, plan.deadline).await;
                     report(details, &[]);
                 }

@@ -29,6 +29,7 @@ mod store;
 mod tests;
 pub mod time;
 
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-pub use nodes::{Behaviour, NodeFile, Platform, create_node, remove_node};
+pub use nodes::{Behaviour, NodeFile, Platform, create_node};
 pub use shared::Settings;
 pub use status::{StatusDetails, aggregate};
 
@@ -46,7 +47,7 @@ use api::ApiError;
 use dispatch::{Plan, Selection};
 use documents::{CommandDocument, Documents};
 use limit::Limit;
-use nodes::Nodes;
+use nodes::{Ends, Nodes};
 use parameter_store::ParameterStore;
 use random::Random;
 use request::{
@@ -92,6 +93,7 @@ impl RunCommand {
             random: Random::new(settings.seed),
             store: Mutex::new(store),
             closing: watch::Sender::new(false),
+            ends: Ends::default(),
             active: watch::Sender::new(0),
             settings,
         };
@@ -117,6 +119,18 @@ impl RunCommand {
                 Err(ApiError::refused("UnknownOperationException", message))
             }
         }
+    }
+
+    /// Ends a node whose machine was stopped or terminated: it is no node any more, its scripts are
+    /// killed, and nothing more is heard of its agent. Its directory stays, as a disk does.
+    ///
+    /// # Errors
+    ///
+    /// The file that describes the node could not be removed.
+    pub fn end_node(&self, id: &str) -> io::Result<()> {
+        nodes::remove_node(&self.shared.settings.directory, id)?;
+        self.shared.ends.tell(id);
+        Ok(())
     }
 
     /// Takes no command any more, kills every running script with its process group, and waits

@@ -1,6 +1,7 @@
 //! Managed nodes: directories with an id, a name, tags, and a behaviour of their agent.
 
 mod directories;
+mod end;
 mod target;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use end::Ends;
 pub(crate) use target::Target;
 
 /// A managed node, as its `node.json` describes it.
@@ -90,7 +92,7 @@ pub fn create_node(directory: &Path, id: &str, node: &NodeFile) -> io::Result<()
 
 /// Makes an instance be no node any more. Its directory stays, as its disk does. An instance that is
 /// no node stays none.
-pub fn remove_node(directory: &Path, id: &str) -> io::Result<()> {
+pub(crate) fn remove_node(directory: &Path, id: &str) -> io::Result<()> {
     if !is_instance_id(id) {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::documents::Documents;
 use crate::locked::Locked;
-use crate::nodes::Nodes;
+use crate::nodes::{Ends, Nodes};
 use crate::parameter_store::ParameterStore;
 use crate::random::Random;
 use crate::store::Store;
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) store: Mutex<Store>,
     /// Turns true when the sandbox ends. Then every script ends, also one that no cancel reaches.
     pub(crate) closing: watch::Sender<bool>,
+    /// The ends of nodes.
+    pub(crate) ends: Ends,
     /// How many commands are being carried out.
     pub(crate) active: watch::Sender<usize>,
 }

@@ -313,7 +313,12 @@ impl Parts {
             Arc::new(StoredParameters::new(moto.clone())),
             events.clone(),
         );
-        let instances = Instances::new(directory.to_owned(), moto.clone(), settings.managed_after);
+        let instances = Instances::new(
+            directory.to_owned(),
+            moto.clone(),
+            run_command.clone(),
+            settings.managed_after,
+        );
         let for_functions = functions::Settings {
             directory: directory.to_owned(),
             endpoint: endpoint.to_owned(),

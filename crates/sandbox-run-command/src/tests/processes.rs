@@ -19,6 +19,22 @@ async fn a_cancel_kills_at_once_and_no_trap_runs() {
 }
 
 #[tokio::test]
+async fn scripts_end_with_their_node_and_nobody_hears_of_it() {
+    let trial = Trial::new();
+    let id = trial.send_script(TRAPPED).await;
+    let pid = trial.written(&trial.file(NODE, "pid")).await;
+    trial.run_command.end_node(NODE).unwrap();
+    assert!(gone(&pid).await);
+    assert!(!trial.file(NODE, "trapped").exists());
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(trial.invocation(&id, NODE).await["Status"], "InProgress");
+    let refused = trial.call("SendCommand", shell(&[NODE], "true")).await.unwrap_err();
+    assert_eq!(refused.code, "InvalidInstanceId");
+    trial.call("CancelCommand", json!({"CommandId": id})).await.unwrap();
+    assert_eq!(trial.ended(&id).await["StatusDetails"], "Cancelled");
+}
+
+#[tokio::test]
 async fn the_execution_timeout_kills_at_once_and_no_trap_runs() {
     let trial = Trial::new();
     let mut request = shell(&[NODE], &format!("echo begun; {TRAPPED}"));

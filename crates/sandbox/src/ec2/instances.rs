@@ -1,5 +1,5 @@
 //! Instances become managed nodes some seconds after they were started, and stop being nodes when
-//! they are stopped or terminated.
+//! they are stopped or terminated. Their scripts end with them.
 //!
 //! Moto keeps the instances. The gateway shows each answer that starts or ends some of them here. A
 //! node has the tags that its instance has at that time.
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox_run_command::{NodeFile, create_node, remove_node};
+use sandbox_run_command::{NodeFile, RunCommand, create_node};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -21,10 +21,11 @@ use crate::error_chain::error_chain;
 const VERSION: &str = "2016-11-15";
 
 /// The instances whose nodes are kept up to date. Its clones are the same.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Instances {
     directory: PathBuf,
     moto: Client,
+    run_command: RunCommand,
     managed_after: Duration,
     /// Held while nodes change, so that no instance becomes a node after it was terminated.
     changing: Arc<Mutex<()>>,
@@ -33,8 +34,13 @@ pub struct Instances {
 impl Instances {
     /// Instances whose nodes are below this directory, that of the sandbox. A started instance is a
     /// managed node after `managed_after`.
-    pub fn new(directory: PathBuf, moto: Client, managed_after: Duration) -> Self {
-        Self { directory, moto, managed_after, changing: Arc::default() }
+    pub fn new(
+        directory: PathBuf,
+        moto: Client,
+        run_command: RunCommand,
+        managed_after: Duration,
+    ) -> Self {
+        Self { directory, moto, run_command, managed_after, changing: Arc::default() }
     }
 
     /// Whether the answer of this operation has to be shown to [`Instances::follow`].
@@ -60,7 +66,7 @@ impl Instances {
             Some(Change::End) => {
                 let _changing = self.changing.lock().await;
                 for id in ids {
-                    say(&id, remove_node(&self.directory, &id));
+                    say(&id, self.run_command.end_node(&id));
                 }
             }
         }

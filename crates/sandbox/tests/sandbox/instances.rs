@@ -1,19 +1,20 @@
 //! EC2 instances as managed nodes.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use sandbox::aws::{Client, SSM};
+use sandbox_client::eventually;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use crate::running::{Running, eventually};
+use crate::running::Running;
 
 /// When a launched instance is a node, in the sandbox of this test.
 const MANAGED_SECONDS: &str = "1.5";
 /// See [`MANAGED_SECONDS`].
 const MANAGED_AFTER: Duration = Duration::from_millis(1_500);
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_instance_is_a_node_while_it_runs() {
     let running = Running::start(&["--nodes", "0", "--managed-seconds", MANAGED_SECONDS]);
     let client = running.client();
@@ -36,7 +37,7 @@ async fn an_instance_is_a_node_while_it_runs() {
     managed(&client, &id).await;
     act(&client, "TerminateInstances", &id).await;
     assert!(nodes(&client).await.is_empty(), "terminated");
-    thread::sleep(2 * MANAGED_AFTER);
+    sleep(2 * MANAGED_AFTER).await;
     assert!(nodes(&client).await.is_empty(), "for good");
 }
 
@@ -83,12 +84,10 @@ fn ids(nodes: &[Value]) -> Vec<&str> {
 
 /// The node of this instance, which must be the only one, as soon as it is there.
 async fn managed(client: &Client, id: &str) -> Value {
-    let runtime = tokio::runtime::Handle::current();
-    let look = || {
-        let nodes = tokio::task::block_in_place(|| runtime.block_on(nodes(client)));
-        (!nodes.is_empty()).then_some(nodes)
-    };
-    let nodes = eventually(look).expect("a node");
-    assert_eq!(ids(&nodes), [id]);
-    nodes.into_iter().next().expect("a node")
+    eventually("a managed node", async || {
+        let nodes = nodes(client).await;
+        assert!(nodes.is_empty() || ids(&nodes) == [id], "expected {id}, got {nodes:?}");
+        nodes.into_iter().next()
+    })
+    .await
 }

@@ -1,9 +1,14 @@
 //! The state machines of `infra/state-machines` that do more than start one command.
 
+use std::fs;
+
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::future::join;
-use sandbox_client::{Ended, Sandbox, unique_number};
+use sandbox_client::{Ended, Sandbox, unique_number, workspace};
 use serde_json::{Value, json};
+
+/// The state machine that launches an instance.
+const LAUNCH: &str = "launch-run-terminate";
 
 /// An instance profile for the instances that are launched here.
 struct Launcher {
@@ -24,12 +29,15 @@ impl Launcher {
 
     /// Runs a script on an instance of its own. Returns the name of the execution, and its end.
     async fn run(&self, script: &[&str]) -> (String, Ended) {
+        self.run_with(&Sandbox::state_machine(LAUNCH), script).await
+    }
+
+    async fn run_with(&self, machine: &str, script: &[&str]) -> (String, Ended) {
         let input = json!({
             "ImageId": "ami-12c6146b", "InstanceType": "t3.micro",
             "SubnetId": self.subnet, "InstanceProfile": self.profile, "Commands": script,
         });
-        let machine = Sandbox::state_machine("launch-run-terminate");
-        let execution = self.sandbox.start_execution(&machine, &input).await;
+        let execution = self.sandbox.start_execution(machine, &input).await;
         let ended = self.sandbox.execution_ended(&execution).await;
         let name = execution.rsplit(':').next().expect("a name").to_owned();
         (name, ended)
@@ -40,7 +48,7 @@ impl Launcher {
         let filter = format!("Name=tag:Name,Values={execution}");
         let described = self.sandbox.aws_cli(&["ec2", "describe-instances", "--filters", &filter]);
         let reservations = described["Reservations"].as_array().expect("reservations");
-        let instances = reservations.iter().flat_map(|one| one["Instances"].as_array());
+        let instances = reservations.iter().filter_map(|one| one["Instances"].as_array());
         let instances: Vec<_> = instances.flatten().collect();
         let [instance] = instances[..] else { panic!("expected one instance: {described}") };
         assert_eq!(instance["State"]["Name"], "terminated");
@@ -79,6 +87,22 @@ async fn a_launched_instance_runs_the_script_and_is_terminated() {
         node["StandardErrorContent"].as_str().map(|text| text.contains("broken")),
         Some(true)
     );
+}
+
+#[tokio::test]
+async fn an_instance_that_is_never_managed_is_terminated() {
+    let launcher = Launcher::new().await;
+    let path = workspace().join(format!("infra/state-machines/{LAUNCH}.asl.json"));
+    let definition = fs::read_to_string(path).expect("the state machine");
+    let mut definition: Value = serde_json::from_str(&definition).expect("JSON");
+    // Seconds instead of minutes, and fewer than an instance needs here.
+    definition["States"]["WaitForNode"]["Seconds"] = json!(1);
+    definition["States"]["IsManaged"]["Choices"][1]["NumericGreaterThanEquals"] = json!(1);
+    let machine = launcher.sandbox.create_state_machine(&definition).await;
+    let (execution, ended) = launcher.run_with(&machine, &["set -eu", "true"]).await;
+    assert_eq!(ended.status, ExecutionStatus::Failed);
+    assert_eq!(ended.error.as_deref(), Some("NeverManaged"));
+    launcher.terminated(&execution).await;
 }
 
 #[tokio::test]

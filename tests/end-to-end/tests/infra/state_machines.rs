@@ -102,6 +102,17 @@ fn a_launched_instance_is_waited_for_as_long_and_is_terminated_whatever_fails() 
 }
 
 #[test]
+fn a_hub_starts_the_execution_under_a_role_of_the_nodes_account_and_gives_away_no_token() {
+    let machines = machines();
+    let hub = machines.iter().find(|(name, _)| name == "run-command-in-node-account.asl.json");
+    let hub = &hub.expect("the machine of a hub").1;
+    let task = &hub["States"]["RunInNodeAccount"];
+    assert_eq!(task["Resource"], "arn:aws:states:::states:startExecution.sync:2");
+    assert_eq!(task["Credentials"], json!({ "RoleArn.$": "$.RoleArn" }));
+    assert!(!hub.to_string().contains("Task.Token"));
+}
+
+#[test]
 fn every_state_machine_is_listed() {
     let readme = fs::read_to_string(workspace().join("infra/README.md")).expect("a README");
     for (name, _) in machines() {
