@@ -526,6 +526,10 @@ fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
     if command.ending == Ending::SucceedsUnseen && !state.are_nodes_unreadable(index) {
         since = since.max(command.requested + OVERDUE_AGE);
     }
+    // A round of several sweeps is too long to have seen it complete lately.
+    if command.ending == Ending::SucceedsUnseen && state.settings.is_tight {
+        return Ok(());
+    }
     // A process that began when the command was older does not find it.
     let is_in_reach = since.saturating_sub(command.requested) <= state.settings.lookback;
     let intervals = INTERVALS_TO_ANSWER + larger_ones(state, index, since);
@@ -548,9 +552,11 @@ fn larger_ones(state: &State, index: usize, since: Ms) -> u64 {
     if !is_large(&state.entries[index]) {
         return 0;
     }
+    // Where nobody tells that a task is closed, a new process tries to answer it once more.
     let is_before = |entry: &Entry| {
         let closed = entry.task.as_ref().and_then(|task| task.closed.as_ref());
-        is_large(entry) && closed.is_none_or(|(at, _)| *at >= since)
+        let is_open = closed.is_none_or(|(at, _)| *at >= since);
+        is_large(entry) && (is_open || state.settings.closed_is_invalid)
     };
     let others = state.entries.iter().enumerate().filter(|(other, _)| *other != index);
     others.filter(|(_, entry)| is_before(entry)).count() as u64
