@@ -455,25 +455,18 @@ pub const ALL: &[Mutation] = &[
         replace: "report(command, invocations, bytes_max)",
     },
     Mutation {
-        name: "takes-no-notice-of-output-bytes",
-        rule: "an answer keeps to outputBytes",
-        file: "settle.rs",
-        find: "let bytes_max = command.callback.output_bytes.get();",
-        replace: "let bytes_max = crate::report::OUTPUT_BYTES_MAX;",
-    },
-    Mutation {
-        name: "tells-the-token-that-a-comment-quotes",
-        rule: "the token is in no answer",
-        file: "report.rs",
-        find: "Some(Ok(token)) => Some(token.redaction()),",
-        replace: "",
-    },
-    Mutation {
         name: "takes-missing-nodes-for-seen",
         rule: "the answer is the command's true result",
         file: "verdict.rs",
         find: "targets == nodes.len()",
         replace: "targets >= nodes.len()",
+    },
+    Mutation {
+        name: "takes-no-notice-of-output-bytes",
+        rule: "an answer keeps to outputBytes",
+        file: "settle.rs",
+        find: "let bytes_max = command.callback.output_bytes.get();",
+        replace: "let bytes_max = crate::report::OUTPUT_BYTES_MAX;",
     },
     Mutation {
         name: "takes-skipped-for-success",
@@ -497,6 +490,13 @@ pub const ALL: &[Mutation] = &[
         file: "settle.rs",
         find: "self.answer_unread(token, command, Unread::Unreadable).await }",
         replace: "Err(SettleError::OutputRefused { command_id: command.id.clone() }) }",
+    },
+    Mutation {
+        name: "tells-the-token-that-a-comment-quotes",
+        rule: "the token is in no answer",
+        file: "report.rs",
+        find: "Some(Ok(token)) => Some(token.redaction()),",
+        replace: "",
     },
     Mutation {
         name: "trusts-success-without-nodes",
