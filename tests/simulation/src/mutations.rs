@@ -133,8 +133,8 @@ pub const ALL: &[Mutation] = &[
         name: "asks-twice-what-is-listed-twice",
         rule: "a flow makes the calls that are documented",
         file: "sweep/executing.rs",
-        find: "!self.memory.has_seen(&command.id) &&",
-        replace: "",
+        find: "commands.retain(|command| !self.memory.has_seen(&command.id));",
+        replace: "commands.retain(|_| true);",
     },
     Mutation {
         name: "asks-what-takes-no-answer-again",

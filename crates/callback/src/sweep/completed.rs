@@ -1,7 +1,5 @@
 //! The look at completed commands: one heartbeat for each, which tells whose task still waits.
 
-use std::collections::BTreeSet;
-
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
@@ -56,11 +54,7 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
         let (tasks, report) = (self.tasks, &mut self.report);
         let mut asked = Vec::new();
         let mut all_are_remembered = true;
-        let mut ids = BTreeSet::new();
         for command in commands {
-            if !ids.insert(command.id.clone()) {
-                continue;
-            }
             match memory.refusal(&command.id, now) {
                 _ if memory.is_known(&command.key()) || memory.reuses_token(&command.id) => {}
                 Some(Refusal::Denied) => {}

@@ -1,7 +1,5 @@
 //! The look at executing commands: a heartbeat for each, and an end for those that nobody waits for.
 
-use std::collections::BTreeSet;
-
 use futures_util::stream::{self, StreamExt};
 use tracing::info;
 
@@ -35,9 +33,7 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
     }
 
     async fn look_after_executing(&mut self, mut commands: Vec<Waiting>) {
-        let mut ids = BTreeSet::new();
-        commands
-            .retain(|command| !self.memory.has_seen(&command.id) && ids.insert(command.id.clone()));
+        commands.retain(|command| !self.memory.has_seen(&command.id));
         self.report.executing += commands.len() as u64;
         let (now, memory, pace) = (self.now, &mut *self.memory, &self.pace);
         let (tasks, run_command, report) = (self.tasks, self.run_command, &mut self.report);

@@ -1,5 +1,7 @@
 //! One sweep under way: what it works with, and how it reads lists.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use tracing::warn;
 
@@ -27,7 +29,7 @@ pub(super) struct Pass<'a, R, T> {
 
 /// What was read of a list.
 pub(super) struct Page {
-    /// Commands of our documents that have a token.
+    /// Commands of our documents that have a token, each once.
     pub(super) waiting: Vec<Waiting>,
     /// How to go on.
     pub(super) turn: Turn,
@@ -110,6 +112,7 @@ impl<'a, R: RunCommand, T> Pass<'a, R, T> {
     fn waiting(&mut self, page: CommandPage) -> Page {
         let all = page.commands.len();
         let mut ours = 0;
+        let mut ids = BTreeSet::new();
         let mut waiting = Vec::new();
         for command in page.commands {
             let command = match command {
@@ -123,6 +126,9 @@ impl<'a, R: RunCommand, T> Pass<'a, R, T> {
             };
             ours += 1;
             let id = command.id.clone();
+            if !ids.insert(id.clone()) {
+                continue;
+            }
             match Waiting::of(command) {
                 Some(Ok(command)) => {
                     if let Some([older, newer]) = self.memory.note_token(&command) {
