@@ -41,7 +41,7 @@ pub struct RelayMetrics<'a> {
 pub struct SweepMetrics<'a> {
     /// Dimension: the function, and so the stack.
     pub function_name: &'a str,
-    /// Its counts; see `SWEEP_COUNTS`.
+    /// Its counts; see `SWEEP_COUNTS`, and `Truncated`.
     #[serde(flatten, serialize_with = "serialize_counts")]
     pub report: &'a SweepReport,
     /// Duration of the sweep, in milliseconds.
@@ -53,8 +53,8 @@ pub struct SweepMetrics<'a> {
 /// The name and the value of a count.
 type Count = (&'static str, fn(&SweepReport) -> u64);
 
-/// The counts of a sweep that are metrics. `Truncated` is 1 if the sweep stopped early.
-const SWEEP_COUNTS: [Count; 9] = [
+/// The counts of a sweep, as metrics and in its response.
+pub(crate) const SWEEP_COUNTS: [Count; 8] = [
     ("Executing", |report| report.executing),
     ("Heartbeats", |report| report.heartbeats),
     ("Recovered", |report| report.recovered),
@@ -63,16 +63,16 @@ const SWEEP_COUNTS: [Count; 9] = [
     ("Refused", |report| report.refused),
     ("Reused", |report| report.reused),
     ("Failed", |report| report.failed),
-    ("Truncated", |report| u64::from(report.truncated)),
 ];
 
 fn serialize_counts<S: Serializer>(report: &SweepReport, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counts(report))
 }
 
-/// The counts that are not zero, by name.
+/// The counts that are not zero, by name. `Truncated` is 1 if the sweep stopped early.
 fn counts(report: &SweepReport) -> impl Iterator<Item = (&'static str, u64)> {
     let counts = SWEEP_COUNTS.into_iter().map(|(name, value)| (name, value(report)));
+    let counts = counts.chain([("Truncated", u64::from(report.truncated))]);
     counts.filter(|(_, count)| *count > 0)
 }
 

@@ -8,14 +8,15 @@ use callback::{
     Memory, RunCommand, Scope, SweepReport, Tasks, error_chain, sweep, sweep_executing,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::event::{SweepCause, SweepTrigger};
 use crate::invocation_error::InvocationError;
-use crate::metrics::{SweepMetrics, millis};
+use crate::metrics::{SWEEP_COUNTS, SweepMetrics, millis};
 
 /// Time reserved before the deadline for logging and metrics.
 const TIME_KEPT: Duration = Duration::from_secs(3);
@@ -63,29 +64,10 @@ struct PastSweeps {
     goes_on: bool,
 }
 
-/// The response to an invocation, for people who invoke the function by hand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct SweepResponse {
-    /// Executing commands with a task token.
-    pub executing: u64,
-    /// Heartbeats that reached a waiting task.
-    pub heartbeats: u64,
-    /// Tasks answered whose event was lost.
-    pub recovered: u64,
-    /// Commands whose cancellation was requested because their task was closed.
-    pub cancelled: u64,
-    /// Commands with a token that Step Functions rejects.
-    pub rejected: u64,
-    /// Commands whose task the function may not answer.
-    pub refused: u64,
-    /// Commands with the task token of an older command.
-    pub reused: u64,
-    /// Lists and commands for which a call failed.
-    pub failed: u64,
-    /// Whether the sweep stopped early.
-    pub truncated: bool,
-}
+/// The response to an invocation, for people who invoke the function by hand: each count of the
+/// report by its name, and `Truncated`, which is whether the sweep stopped early.
+#[derive(Debug, Clone, Default)]
+pub struct SweepResponse(SweepReport);
 
 impl<R: RunCommand, T: Tasks> Sweep<R, T> {
     /// Creates the function with these ports and documents. `function_name` becomes a metric
@@ -131,9 +113,9 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
         }
 
         let (began, started) = (clock.now(), Instant::now());
-        let documents = self.scope.documents.clone();
-        let documents = documents.with_arn_prefix(document_arn_prefix(context.function_arn));
-        let scope = Scope { documents, ..self.scope.clone() };
+        let mut scope = self.scope.clone();
+        let prefix = document_arn_prefix(context.function_arn);
+        scope.documents = scope.documents.with_arn_prefix(prefix);
         let time_left = clock.time_left(context.deadline);
         let Self { run_command, tasks, .. } = self;
         let report = if !is_for_execution {
@@ -166,36 +148,19 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
         }
         match report.blind {
             Some(error) => Err(InvocationError::ListExecuting(error)),
-            None => Ok(SweepResponse::from(report)),
+            None => Ok(SweepResponse(report)),
         }
     }
 }
 
-impl From<SweepReport> for SweepResponse {
-    fn from(report: SweepReport) -> Self {
-        let SweepReport {
-            executing,
-            heartbeats,
-            recovered,
-            cancelled,
-            rejected,
-            refused,
-            reused,
-            failed,
-            truncated,
-            blind: _,
-        } = report;
-        Self {
-            executing,
-            heartbeats,
-            recovered,
-            cancelled,
-            rejected,
-            refused,
-            reused,
-            failed,
-            truncated,
+impl Serialize for SweepResponse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, count) in SWEEP_COUNTS {
+            map.serialize_entry(name, &count(&self.0))?;
         }
+        map.serialize_entry("Truncated", &self.0.truncated)?;
+        map.end()
     }
 }
 
