@@ -188,7 +188,8 @@ impl SettleError {
 /// Reads the command, decides, and answers its task.
 ///
 /// Makes two reads concurrently, one more per step whose output the listing truncates or cannot
-/// split for certain (on up to ten nodes), and one answer. If the reads contradict the hint, it reads up to five times within 3 s.
+/// split for certain (on up to ten nodes), and one answer. If the reads contradict the hint, it reads
+/// up to five times within 3 s.
 ///
 /// A command with more than [`LISTED_OUTPUTS_NODES_MAX`] nodes is large: it takes minutes to read.
 /// So its nodes are read once, 3 s after the command reads as ended. Of their outputs only the

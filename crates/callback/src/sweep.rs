@@ -68,8 +68,9 @@ pub async fn sweep(
 
 /// Looks after the executing commands of the scope only: cancels those whose task is closed.
 ///
-/// For the moment after an execution was stopped. It takes over nothing from the last sweep, and
-/// leaves nothing to the next one but what was refused for good, and what nobody waits for.
+/// For the moment after an execution was stopped. It takes over no list and no suspect from the last
+/// sweep, and leaves none to the next one: only what executes, what nobody waits for, and what was
+/// refused for good.
 pub async fn sweep_executing(
     run_command: &impl RunCommand,
     tasks: &impl Tasks,

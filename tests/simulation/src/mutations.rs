@@ -140,8 +140,8 @@ pub const ALL: &[Mutation] = &[
         name: "asks-what-takes-no-answer-again",
         rule: "what is refused for good is remembered",
         file: "sweep/suspects.rs",
-        find: "Err(error @ SettleError::OutputRefused { .. }) => { self.memory.acquit(id);",
-        replace: "Err(error @ SettleError::OutputRefused { .. }) => { self.memory.suspect_again(id, now);",
+        find: "SettleError::OutputRefused { .. } => self.memory.acquit(id),",
+        replace: "SettleError::OutputRefused { .. } => self.memory.suspect_again(id, now),",
     },
     Mutation {
         name: "begins-every-list-anew",
@@ -241,8 +241,8 @@ pub const ALL: &[Mutation] = &[
         name: "forgets-suspects-that-cannot-be-settled",
         rule: "what has ended is answered in three intervals",
         file: "sweep/suspects.rs",
-        find: "self.memory.suspect_again(id, now);",
-        replace: "self.memory.acquit(id);",
+        find: "_ => self.memory.suspect_again(id, now),",
+        replace: "_ => self.memory.acquit(id),",
     },
     Mutation {
         name: "forgets-suspects-when-an-execution-ends",

@@ -276,7 +276,7 @@ impl Memory {
         }
     }
 
-    /// Its task may not be answered from here, which is not to say that nobody waits.
+    /// It cannot be settled from here, which is not to say that nobody waits.
     pub(super) fn dismiss(&mut self, id: &CommandId) {
         self.suspects.remove(id);
     }

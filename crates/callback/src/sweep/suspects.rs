@@ -67,19 +67,15 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                     self.memory.dismiss(id);
                     self.report.refuse(self.memory, id, now, &source);
                 }
-                // It is older than a read can lag: Run Command has forgotten it. Listed once more, it is
-                // looked at once more.
-                Err(error @ SettleError::NotFound { .. }) => {
-                    self.memory.dismiss(id);
-                    self.report.count_failure(id, &error);
-                }
-                // No later try can answer it, and no heartbeat shall keep its task.
-                Err(error @ SettleError::OutputRefused { .. }) => {
-                    self.memory.acquit(id);
-                    self.report.count_failure(id, &error);
-                }
                 Err(error) => {
-                    self.memory.suspect_again(id, now);
+                    match error {
+                        // It is older than a read can lag: Run Command has forgotten it. Listed once
+                        // more, it is looked at once more.
+                        SettleError::NotFound { .. } => self.memory.dismiss(id),
+                        // No later try can answer it, and no heartbeat shall keep its task.
+                        SettleError::OutputRefused { .. } => self.memory.acquit(id),
+                        _ => self.memory.suspect_again(id, now),
+                    }
                     self.report.count_failure(id, &error);
                 }
             }
