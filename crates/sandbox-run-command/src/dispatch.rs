@@ -178,7 +178,7 @@ async fn without_answer(mut stop: Stop, deadline: Instant) -> StatusDetails {
 async fn lose_worker(agent: Agent, document: Prepared, report: impl FnOnce(&[StepReport])) {
     let mut stop = agent.stop.without_cancel();
     let agent = Agent { stop: stop.clone(), ..agent };
-    let lost: Vec<_> = document.steps.first().map(|step| step.name.clone()).into_iter().collect();
+    let lost = document.steps.first().map(|step| step.name.clone());
     let run = tokio::spawn(async move {
         agent.run(&document, |_| {}).await;
     });
@@ -186,8 +186,7 @@ async fn lose_worker(agent: Agent, document: Prepared, report: impl FnOnce(&[Ste
         () = sleep(WORKER_TIMEOUT) => {}
         () = stop.requested() => {}
     }
-    let steps: Vec<_> = lost.iter().map(|step| worker_lost(step)).collect();
-    report(&steps);
+    report(lost.map(|step| worker_lost(&step)).as_slice());
     if let Err(error) = run.await {
         // A fault of this program: better loud than hidden.
         std::panic::resume_unwind(error.into_panic());
