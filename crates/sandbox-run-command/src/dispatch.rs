@@ -103,7 +103,7 @@ async fn invoke(
         shared.store().report(plan.number, position, details, steps)
     };
     let end = shared.ends.next(&node.id);
-    let stop = Stop::new(cancel.clone(), shared.closing.subscribe());
+    let stop = Stop::new(cancel, shared.closing.subscribe());
     let behaviour = node.file.agent;
     match behaviour {
         Behaviour::Undeliverable => {
@@ -138,7 +138,7 @@ async fn invoke(
                 parameters: Arc::clone(&shared.parameters),
                 environment: shared.settings.environment.clone(),
                 random: shared.random.clone(),
-                stop: Stop::new(cancel, end.or(shared.closing.subscribe())),
+                stop: stop.with_end(end.clone()),
                 written: Mutex::default(),
             };
             if behaviour == Behaviour::WorkerLost {
