@@ -40,8 +40,6 @@ pub(crate) struct Run {
     failure: Option<Failure>,
     /// Notified when the execution is to be cancelled.
     cancel: Arc<Notify>,
-    /// Whether it was cancelled: the steps from here on are those that clean up.
-    is_cancelled: bool,
 }
 
 impl Run {
@@ -60,7 +58,6 @@ impl Run {
             values,
             failure: None,
             cancel: Arc::clone(&execution.cancel),
-            is_cancelled: false,
         }
     }
 
@@ -107,14 +104,14 @@ impl Run {
         next.filter(|_| !properties.is_end)
     }
 
-    /// Tries a step, until the execution is cancelled.
+    /// Tries a step, until the execution is cancelled. The steps after that clean up.
     async fn attempt(
         &self,
         step: &Step,
         inputs: &BTreeMap<String, Value>,
     ) -> Result<Done, Failure> {
         let attempt = attempt(self.account.as_ref(), step, inputs, &self.values);
-        if self.is_cancelled {
+        if self.failure.as_ref().is_some_and(|failure| failure.status == Status::Cancelled) {
             return attempt.await;
         }
         tokio::select! {
@@ -146,7 +143,6 @@ impl Run {
     ) -> Option<usize> {
         self.update(|execution| execution.end_step(position, Err(failure)));
         if failure.status == Status::Cancelled {
-            self.is_cancelled = true;
             self.failure = Some(failure.clone());
             return match &properties.on_cancel {
                 OnCancel::Abort => None,

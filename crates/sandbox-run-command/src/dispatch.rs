@@ -103,7 +103,7 @@ async fn invoke(
         shared.store().report(plan.number, position, details, steps)
     };
     let end = shared.ends.next(&node.id);
-    let stop = Stop::new(cancel.clone(), shared.closing.subscribe());
+    let stop = Stop::new(cancel, shared.closing.subscribe());
     let behaviour = node.file.agent;
     match behaviour {
         Behaviour::Undeliverable => {
@@ -138,7 +138,7 @@ async fn invoke(
                 parameters: Arc::clone(&shared.parameters),
                 environment: shared.settings.environment.clone(),
                 random: shared.random.clone(),
-                stop: Stop::new(cancel, end.or(shared.closing.subscribe())),
+                stop: stop.with_end(end.clone()),
                 written: Mutex::default(),
             };
             if behaviour == Behaviour::WorkerLost {
@@ -178,7 +178,7 @@ async fn without_answer(mut stop: Stop, deadline: Instant) -> StatusDetails {
 async fn lose_worker(agent: Agent, document: Prepared, report: impl FnOnce(&[StepReport])) {
     let mut stop = agent.stop.without_cancel();
     let agent = Agent { stop: stop.clone(), ..agent };
-    let lost: Vec<_> = document.steps.first().map(|step| step.name.clone()).into_iter().collect();
+    let lost = document.steps.first().map(|step| step.name.clone());
     let run = tokio::spawn(async move {
         agent.run(&document, |_| {}).await;
     });
@@ -186,8 +186,7 @@ async fn lose_worker(agent: Agent, document: Prepared, report: impl FnOnce(&[Ste
         () = sleep(WORKER_TIMEOUT) => {}
         () = stop.requested() => {}
     }
-    let steps: Vec<_> = lost.iter().map(|step| worker_lost(step)).collect();
-    report(&steps);
+    report(lost.map(|step| worker_lost(&step)).as_slice());
     if let Err(error) = run.await {
         // A fault of this program: better loud than hidden.
         std::panic::resume_unwind(error.into_panic());

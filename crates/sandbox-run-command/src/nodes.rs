@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use end::Ends;
+pub(crate) use end::{End, Ends};
 pub(crate) use target::Target;
 
 /// A managed node, as its `node.json` describes it.

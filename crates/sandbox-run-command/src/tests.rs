@@ -307,13 +307,13 @@ fn end_of(step: &Value) -> (&str, i64, &str, &str) {
 }
 
 /// Whether a process is there, and no zombie that nobody has reaped yet.
-fn lives(pid: &str) -> bool {
+pub(crate) fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// Waits until a process is gone.
-async fn gone(pid: &str) -> bool {
+pub(crate) async fn gone(pid: &str) -> bool {
     for _ in 0..2_000 {
         if !lives(pid) {
             return true;
@@ -342,7 +342,7 @@ async fn pass(time: Duration) {
 }
 
 /// Ends a process that lives on as it should.
-fn kill(pid: &str) {
+pub(crate) fn kill(pid: &str) {
     let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
     // It may have ended by itself meanwhile.
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::api_call::ApiCall;
 use crate::aws::Client;
-use crate::ec2::instances::Instances;
+use crate::ec2::instances::{Change, Instances};
 use crate::error_chain::error_chain;
 use crate::eventbridge::put_events::EventBus;
 use crate::faults::{CallFault, FaultPlan};
@@ -132,9 +132,12 @@ impl Gateway {
         if call.service == "sts" && operation == "AssumeRole" {
             return self.admit_role(answer).await;
         }
-        if call.service == "ec2" && Instances::concerns(operation) && answer.status().is_success() {
+        if call.service == "ec2"
+            && let Some(change) = Change::of(operation)
+            && answer.status().is_success()
+        {
             let (answer, text) = read(answer).await;
-            self.instances.follow(operation, &text).await;
+            self.instances.follow(change, &text).await;
             return answer;
         }
         answer

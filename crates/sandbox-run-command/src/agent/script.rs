@@ -251,6 +251,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
+    use crate::tests::{gone, kill, lives};
 
     struct Trial {
         directory: tempfile::TempDir,
@@ -284,34 +285,18 @@ mod tests {
         }
 
         /// The process whose id the script wrote into a file.
-        async fn pid(&self, name: &str) -> Pid {
+        async fn pid(&self, name: &str) -> String {
             for _ in 0..2_000 {
                 if let Ok(text) = std::fs::read_to_string(self.file(name))
                     && text.ends_with('\n')
-                    && let Ok(id) = text.trim().parse()
+                    && text.trim().parse::<i32>().is_ok()
                 {
-                    return Pid::from_raw(id).unwrap();
+                    return text;
                 }
                 sleep(Duration::from_millis(5)).await;
             }
             panic!("no process id in {name}");
         }
-    }
-
-    /// Whether a process is there, and no zombie that nobody has reaped yet.
-    fn lives(pid: Pid) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        stat.is_ok_and(|stat| !stat.contains(") Z "))
-    }
-
-    async fn gone(pid: Pid) -> bool {
-        for _ in 0..2_000 {
-            if !lives(pid) {
-                return true;
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-        false
     }
 
     const LONG: Duration = Duration::from_mins(1);
@@ -343,7 +328,7 @@ mod tests {
         let finished = trial.run(text, SHORT, trial.stop()).await;
         assert_eq!(finished.ending, Ending::TimedOut);
         assert_eq!(finished.output.stdout, b"begun\n");
-        assert!(gone(trial.pid("child").await).await);
+        assert!(gone(&trial.pid("child").await).await);
     }
 
     #[tokio::test]
@@ -353,7 +338,7 @@ mod tests {
         let finished = trial.run(text, SHORT, trial.stop()).await;
         assert_eq!(finished.ending, Ending::TimedOut);
         assert_eq!(finished.output.stdout, b"done\n");
-        assert!(gone(trial.pid("child").await).await);
+        assert!(gone(&trial.pid("child").await).await);
     }
 
     #[tokio::test]
@@ -363,8 +348,8 @@ mod tests {
                     until [ -s child ]; do sleep 0.01; done";
         let finished = trial.run(text, SHORT, trial.stop()).await;
         let child = trial.pid("child").await;
-        let lived = lives(child);
-        rustix::process::kill_process(child, Signal::KILL).unwrap();
+        let lived = lives(&child);
+        kill(&child);
         assert_eq!(finished.ending, Ending::NotKilled("no such process".to_owned()));
         assert!(lived);
     }
@@ -381,7 +366,7 @@ mod tests {
         };
         let (finished, pid) = tokio::join!(run, close);
         assert_eq!(finished.ending, Ending::Stopped);
-        assert!(gone(pid).await);
+        assert!(gone(&pid).await);
     }
 
     #[tokio::test]
@@ -392,6 +377,6 @@ mod tests {
             finished = run => panic!("ended: {finished:?}"),
             child = trial.pid("child") => child,
         };
-        assert!(gone(child).await);
+        assert!(gone(&child).await);
     }
 }

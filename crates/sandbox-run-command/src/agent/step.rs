@@ -1,8 +1,10 @@
 //! How a step ended, and whether it is run at all.
 
+use serde_json::Value;
+
 use super::output::Output;
 use super::prepare::Prepared;
-use crate::documents::{Precondition, Step};
+use crate::documents::{Action, Precondition, Step};
 use crate::nodes::Platform;
 use crate::status::StatusDetails;
 
@@ -98,34 +100,30 @@ impl StepResult {
 
     /// What an exit code, and `onFailure` of the step, make of how it ended.
     pub(crate) fn with_exit_condition(mut self, step: &Step) -> Self {
-        let exits = ["exit", "successAndExit"].contains(&modifier(step, "onFailure").as_str());
+        let on_failure = modifier(step, "onFailure");
+        let exits = ["exit", "successAndExit"].contains(&on_failure.as_str());
         if self.code == EXIT_WITH_SUCCESS {
             self.status = StepStatus::Success;
             self.output.stderr.clear();
             self.before_additions = Some(self.output.clone());
-            self.add_to_stdout("Step exited with code 168. Therefore, marking step as succeeded.");
+            let sentence = "Step exited with code 168. Therefore, marking step as succeeded.";
+            add(&mut self.output.stdout, sentence);
         } else if self.code == EXIT_WITH_FAILURE {
             self.before_additions = Some(self.output.clone());
             self.add_to_both("Step exited with code 169. Therefore, marking step as Failed.");
-        } else if self.status == StepStatus::Failed && exits && self.reason.is_none() {
+        } else if self.status == StepStatus::Failed && exits {
             self.before_additions = Some(self.output.clone());
             self.add_to_both("Step was found to have onFailure property.");
-            if modifier(step, "onFailure") == "successAndExit" {
+            if on_failure == "successAndExit" {
                 (self.status, self.code) = (StepStatus::Success, EXIT_WITH_SUCCESS);
             }
         }
         self
     }
 
-    fn add_to_stdout(&mut self, sentence: &str) {
-        let text = format!("\n{sentence} Further document steps will be skipped.");
-        self.output.stdout.extend_from_slice(text.as_bytes());
-    }
-
     fn add_to_both(&mut self, sentence: &str) {
-        self.add_to_stdout(sentence);
-        let text = format!("\n{sentence} Further document steps will be skipped.");
-        self.output.stderr.extend_from_slice(text.as_bytes());
+        add(&mut self.output.stdout, sentence);
+        add(&mut self.output.stderr, sentence);
     }
 
     /// The text of `Output`.
@@ -137,11 +135,17 @@ impl StepResult {
     }
 }
 
+/// Adds to an output why the step is the last one.
+fn add(output: &mut Vec<u8>, sentence: &str) {
+    let text = format!("\n{sentence} Further document steps will be skipped.");
+    output.extend_from_slice(text.as_bytes());
+}
+
 /// A word that changes what happens around a step, or an empty text.
 fn modifier(step: &Step, name: &str) -> String {
     match &step.inputs[name] {
-        serde_json::Value::String(word) => word.clone(),
-        serde_json::Value::Bool(flag) => flag.to_string(),
+        Value::String(word) => word.clone(),
+        Value::Bool(flag) => flag.to_string(),
         _ => String::new(),
     }
 }
@@ -157,17 +161,12 @@ impl Prepared {
                  condition"
             ));
         }
-        let is_known = !matches!(step.action, crate::documents::Action::Other(_));
+        let is_known = !matches!(step.action, Action::Other(_));
         let is_supported = step.action.is_supported_on(platform);
         let unknown = || {
             Operation::Fail(format!(
                 "Plugin with name {action} is not supported by this version of ssm agent, please \
                  update to latest version. Step name: {name}"
-            ))
-        };
-        let unsupported = || {
-            Operation::Skip(format!(
-                "Step execution skipped due to unsupported plugin: {action}. Step name: {name}"
             ))
         };
         match &step.precondition {
@@ -180,7 +179,9 @@ impl Prepared {
                  name: {name}"
             )),
             Some(condition) if !is_known && condition.holds_on(platform) => unknown(),
-            _ if !is_supported => unsupported(),
+            _ if !is_supported => Operation::Skip(format!(
+                "Step execution skipped due to unsupported plugin: {action}. Step name: {name}"
+            )),
             Some(condition) if !condition.holds_on(platform) => {
                 let Precondition { operands: [left, right] } = condition;
                 Operation::Skip(format!(

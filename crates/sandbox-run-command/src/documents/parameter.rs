@@ -47,10 +47,10 @@ pub(crate) enum Kind {
 #[serde(try_from = "Declaration")]
 pub struct Parameter {
     declaration: Declaration,
-    /// The whole text must match it.
-    pattern: Option<Regex>,
     /// As it is written: the agent looks for a match anywhere in the text.
-    agent_pattern: Option<Regex>,
+    pattern: Option<Regex>,
+    /// The same for the service: the whole text must match it.
+    whole_pattern: Option<Regex>,
 }
 
 /// Who reads the values of a request.
@@ -66,12 +66,12 @@ impl TryFrom<Declaration> for Parameter {
 
     fn try_from(declaration: Declaration) -> Result<Self, String> {
         let Some(written) = &declaration.allowed_pattern else {
-            return Ok(Self { declaration, pattern: None, agent_pattern: None });
+            return Ok(Self { declaration, pattern: None, whole_pattern: None });
         };
         let bad = |_| format!("allowedPattern: expected a pattern, got {written}");
-        let pattern = Some(Regex::new(&format!("^(?:{written})$")).map_err(bad)?);
-        let agent_pattern = Some(Regex::new(written).map_err(bad)?);
-        Ok(Self { declaration, pattern, agent_pattern })
+        let pattern = Some(Regex::new(written).map_err(bad)?);
+        let whole_pattern = Some(Regex::new(&format!("^(?:{written})$")).map_err(bad)?);
+        Ok(Self { declaration, pattern, whole_pattern })
     }
 }
 
@@ -100,7 +100,7 @@ impl Parameter {
 
     /// `allowedPattern`, which matches a part of a text.
     pub(crate) fn pattern(&self) -> Option<&Regex> {
-        self.agent_pattern.as_ref()
+        self.pattern.as_ref()
     }
 
     pub(crate) fn allowed_values(&self) -> &[Value] {
@@ -151,12 +151,11 @@ impl Parameter {
     }
 
     fn check_text(&self, text: &str) -> Result<(), String> {
-        let Declaration { allowed_pattern, allowed_values, min_chars, max_chars, .. } =
-            &self.declaration;
-        if let (Some(pattern), Some(written)) = (&self.pattern, allowed_pattern)
-            && !pattern.is_match(text)
+        let Declaration { allowed_values, min_chars, max_chars, .. } = &self.declaration;
+        if let (Some(whole), Some(pattern)) = (&self.whole_pattern, &self.pattern)
+            && !whole.is_match(text)
         {
-            return Err(format!("expected a match of the pattern {written}"));
+            return Err(format!("expected a match of the pattern {pattern}"));
         }
         let is_allowed = |allowed: &Value| as_text(allowed) == text;
         if !allowed_values.is_empty() && !allowed_values.iter().any(is_allowed) {

@@ -1,6 +1,7 @@
 //! The end of a node: its machine was stopped or terminated.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 
 use tokio::sync::watch;
 
@@ -36,19 +37,12 @@ impl End {
         count(&self.ends.borrow(), &self.id) > self.before
     }
 
-    /// Turns true when it comes, or when `closing` does. Has to be called inside a tokio runtime.
-    pub(crate) fn or(&self, mut closing: watch::Receiver<bool>) -> watch::Receiver<bool> {
-        let (either, receiver) = watch::channel(false);
-        let Self { id, before, mut ends } = self.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = ends.wait_for(|ends| count(ends, &id) > before) => {}
-                _ = closing.wait_for(|is_closing| *is_closing) => {}
-                () = either.closed() => {}
-            }
-            either.send_replace(true);
-        });
-        receiver
+    /// Waits until it comes: for ever, if nobody can tell it any more.
+    pub(crate) async fn come(&mut self) {
+        let Self { id, before, ends } = self;
+        if ends.wait_for(|ends| count(ends, id) > *before).await.is_err() {
+            pending::<()>().await;
+        }
     }
 }
 

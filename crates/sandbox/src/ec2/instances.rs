@@ -43,18 +43,12 @@ impl Instances {
         Self { directory, moto, run_command, managed_after, changing: Arc::default() }
     }
 
-    /// Whether the answer of this operation has to be shown to [`Instances::follow`].
-    pub fn concerns(operation: &str) -> bool {
-        Change::of(operation).is_some()
-    }
-
     /// Follows what an operation did, given its answer. When this returns, the nodes of ended
     /// instances are gone; those of started ones come later.
-    pub async fn follow(&self, operation: &str, answer: &str) {
+    pub async fn follow(&self, change: Change, answer: &str) {
         let ids = answers::instance_ids(answer);
-        match Change::of(operation) {
-            None => {}
-            Some(Change::Start) => {
+        match change {
+            Change::Start => {
                 for id in ids {
                     let instances = self.clone();
                     tokio::spawn(async move {
@@ -63,7 +57,7 @@ impl Instances {
                     });
                 }
             }
-            Some(Change::End) => {
+            Change::End => {
                 let _changing = self.changing.lock().await;
                 for id in ids {
                     say(&id, self.run_command.end_node(&id));
@@ -94,13 +88,16 @@ impl Instances {
 
 /// What an operation does to instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+pub enum Change {
+    /// They run after it.
     Start,
+    /// They are stopped or terminated.
     End,
 }
 
 impl Change {
-    fn of(operation: &str) -> Option<Self> {
+    /// The change whose answer has to be shown to [`Instances::follow`], if the operation makes one.
+    pub fn of(operation: &str) -> Option<Self> {
         match operation {
             "RunInstances" | "StartInstances" => Some(Self::Start),
             "StopInstances" | "TerminateInstances" => Some(Self::End),
