@@ -174,8 +174,8 @@ impl Sandbox {
         lines
     }
 
-    /// The complete lines of a log.
-    fn log(&self, name: &str) -> Vec<Value> {
+    /// The complete lines of a log, such as `calls` or the name of a function.
+    pub fn log(&self, name: &str) -> Vec<Value> {
         let path = self.directory().join("logs").join(format!("{name}.log"));
         // A function that was never invoked has no log.
         let text = fs::read_to_string(path).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! One sandbox with clients of its APIs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock};
 
@@ -151,10 +151,15 @@ impl Sandbox {
         id
     }
 
+    /// The directory that is this node.
+    pub fn node_directory(&self, node: &str) -> PathBuf {
+        self.directory().join("nodes").join(node)
+    }
+
     /// A barrier on this node: a script that waits until the test lets it go on.
     pub fn barrier(&self, node: &str) -> Barrier {
         let name = format!("barrier-{}", unique_number());
-        Barrier { path: self.directory().join("nodes").join(node).join(&name), name }
+        Barrier { path: self.node_directory(node).join(&name), name }
     }
 
     /// Runs the AWS CLI against it, and returns what it printed as JSON.

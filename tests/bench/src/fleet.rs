@@ -76,16 +76,11 @@ pub struct Finished {
 impl Finished {
     /// Commands that have succeeded on so many nodes, and whose scripts have printed that much.
     pub fn new(nodes: usize, printed: Printed) -> Self {
-        Self::with_failed_nodes(nodes, 0, printed)
+        Self::with_failed(nodes, 0, printed)
     }
 
-    /// The same, but so many nodes have failed.
-    #[must_use]
-    pub fn with_failed(self, failed: usize) -> Self {
-        Self::with_failed_nodes(self.nodes, failed, self.printed)
-    }
-
-    fn with_failed_nodes(nodes: usize, failed: usize, printed: Printed) -> Self {
+    /// The same, but the scripts have failed on so many of the nodes.
+    pub fn with_failed(nodes: usize, failed: usize, printed: Printed) -> Self {
         let ids: Vec<_> = (0..nodes).collect();
         let chunks: Vec<_> = ids.chunks(PAGE_ITEMS_MAX).collect();
         let page = |(number, nodes): (usize, &&[usize])| {

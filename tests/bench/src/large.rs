@@ -46,7 +46,7 @@ pub async fn measure(setting: &Setting) -> Result<Vec<Large>> {
 }
 
 async fn answer(setting: &Setting, version: &Versioned, nodes: usize) -> Result<Large> {
-    let fleet = Arc::new(Finished::new(nodes, Printed::Full).with_failed(FAILED_NODES));
+    let fleet = Arc::new(Finished::with_failed(nodes, FAILED_NODES, Printed::Full));
     let served: Arc<dyn Fleet> = Arc::<Finished>::clone(&fleet);
     let aws = Aws::start(&setting.authority, LATENCY, served).await?;
     let mut function = Function::start(&version.program, setting, &aws, Cpu::Whole).await?;

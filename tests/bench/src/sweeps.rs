@@ -31,7 +31,7 @@ pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(20);
 const DOCUMENT_NAMES: &str = "SfnRunShellScript,SfnRunPowerShellScript,SfnRunDocument";
 /// The commands of others in a busy account, per hour.
 pub const OTHERS_PER_HOUR: u64 = 50_000;
-/// Short scripts per hour. A new process has looked through the lookback of 49 hours after 15 sweeps.
+/// Short scripts per hour. A new process has looked through the lookback of 49 hours after 20 sweeps.
 pub const SHORT_PER_HOUR: u64 = 600;
 /// The last sweeps of a case, of which calls per completed command are counted.
 const LAST_SWEEPS: usize = 8;
@@ -106,7 +106,7 @@ pub async fn measure(setting: &Setting) -> Result<Vec<Sweeps>> {
         case(Kind::Idle, 10),
         case(Kind::Busy, 10),
         case(Kind::Short, 25),
-        // Until the look-back of a new process is done.
+        // Not long enough for a new process to look back through all that has completed.
         case(Kind::Executing(1_000), 27),
     ];
     if setting.mode == Mode::Full {

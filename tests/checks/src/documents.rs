@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -198,20 +199,9 @@ fn is_good(request: &Request) -> bool {
                 && !text.is_empty()
                 && text.bytes().all(|byte| byte.is_ascii_graphic()))
     };
-    let seconds = |text: &str| {
-        let number = text.parse::<u32>().ok();
-        number.is_some_and(|number| (5..=172_800).contains(&number) && number.to_string() == text)
-    };
-    let bytes = |text: &str| {
-        let number = text.parse::<u32>().ok();
-        number
-            .is_some_and(|number| (2_048..=262_144).contains(&number) && number.to_string() == text)
-    };
-    let delivery = |text: &str| {
-        let number = text.parse::<u32>().ok();
-        number
-            .is_some_and(|number| (30..=2_592_000).contains(&number) && number.to_string() == text)
-    };
+    let seconds = |text: &str| is_number(text, 5..=172_800);
+    let bytes = |text: &str| is_number(text, 2_048..=262_144);
+    let delivery = |text: &str| is_number(text, 30..=2_592_000);
     let error_name = |text: &str| {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b" _.:-".contains(&byte);
         text.len() <= 256 && text.bytes().all(is_part)
@@ -244,6 +234,12 @@ fn is_good(request: &Request) -> bool {
         // JSON, YAML, or what the agent refuses.
         && one("documentParameters", &|_| true)
         && maps(request.values("Targets"))
+}
+
+/// Whether a text is one of these numbers, written in the only way.
+fn is_number(text: &str, allowed: RangeInclusive<u32>) -> bool {
+    let number = text.parse::<u32>().ok();
+    number.is_some_and(|number| allowed.contains(&number) && number.to_string() == text)
 }
 
 /// Whether a text refers to Parameter Store, in which nothing is kept here.

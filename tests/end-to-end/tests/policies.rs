@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
+use end_to_end::READ_AGAIN;
 use sandbox_client::{ACCOUNT, Barrier, NODES, REGION, Sandbox, event_of, eventually};
 use serde_json::{Value, json};
 
@@ -25,8 +25,6 @@ const CALLED_BY_LAMBDA: [(&str, &str); 3] = [
     ("sqs:SendMessage", "called by Lambda, for events that could not be handled"),
 ];
 const SWEEP: &str = "run-command-relay-sweep";
-/// A little longer than rules and functions are taken as read.
-const READ_AGAIN: Duration = Duration::from_millis(1500);
 /// More than what comes without `GetCommandInvocation`, 2,500.
 const LONG_OUTPUT_CHARACTERS: usize = 5000;
 const READ_OUTPUT: &str = "ssm:GetCommandInvocation";

@@ -52,7 +52,7 @@ struct Process {
 impl Process {
     fn on(sandbox: &Sandbox, node: &str) -> Self {
         let file_name = format!("pid-{}", unique_number());
-        let path = sandbox.directory().join("nodes").join(node).join(&file_name);
+        let path = sandbox.node_directory(node).join(&file_name);
         Self { file_name, path }
     }
 

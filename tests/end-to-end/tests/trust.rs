@@ -3,18 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use end_to_end::secret::Secret;
+use end_to_end::{READ_AGAIN, architecture};
 use jiff::Timestamp;
 use sandbox_client::{
     ACCOUNT, NODES, REGION, Sandbox, event_of, eventually, task_token, unique_number, workspace,
 };
 use serde_json::{Value, json};
 
-/// A little longer than rules and functions are taken as read.
-const READ_AGAIN: Duration = Duration::from_millis(1500);
 /// A stack for the state machines `dev-…`, beside that of the sandbox for `ops-…`.
 const DEV: &str = "relay-dev";
 
@@ -72,10 +70,6 @@ fn create_dev_stack(sandbox: &Sandbox) {
     sandbox.aws_cli(&[&create[..], &["--parameters", &parameters]].concat());
 }
 
-fn architecture() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
-}
-
 /// An event of the schedule.
 fn scheduled() -> Value {
     let event = fs::read_to_string(workspace().join("events/scheduled.json"));
@@ -84,17 +78,9 @@ fn scheduled() -> Value {
     event
 }
 
-/// The complete lines of a log of the sandbox.
-fn log(sandbox: &Sandbox, name: &str) -> Vec<Value> {
-    let path = sandbox.directory().join("logs").join(format!("{name}.log"));
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    complete.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
-}
-
 /// The words in which the calls of a role to answer tasks were refused.
 fn refused_answers(sandbox: &Sandbox, role: &str) -> BTreeSet<String> {
-    let calls = log(sandbox, "calls").into_iter().filter(|call| {
+    let calls = sandbox.log("calls").into_iter().filter(|call| {
         let is =
             |name: &str, part: &str| call[name].as_str().is_some_and(|text| text.contains(part));
         is("role", role) && is("operation", "SendTask")
@@ -130,7 +116,7 @@ async fn a_token_of_another_trust_zone_is_refused() {
 
     // The relay of dev has tried, and was refused.
     let line = eventually("the relay of dev", async || {
-        let lines = log(sandbox, &format!("{DEV}-relay"));
+        let lines = sandbox.log(&format!("{DEV}-relay"));
         lines.into_iter().find(|line| line["command_id"] == attack && line["outcome"].is_string())
     })
     .await;

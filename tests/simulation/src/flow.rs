@@ -23,7 +23,6 @@ pub(crate) enum FlowKind {
 
 #[derive(Debug)]
 pub(crate) struct Flow {
-    pub(crate) number: FlowId,
     pub(crate) kind: FlowKind,
     pub(crate) calls: u64,
     /// After so many calls its process dies: before or after the next one takes effect.
@@ -80,9 +79,8 @@ impl FlowKind {
 }
 
 impl Flow {
-    pub(crate) fn new(number: FlowId, kind: FlowKind, dies_at: Option<(u64, bool)>) -> Self {
+    pub(crate) fn new(kind: FlowKind, dies_at: Option<(u64, bool)>) -> Self {
         Self {
-            number,
             kind,
             calls: 0,
             dies_at,

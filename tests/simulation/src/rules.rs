@@ -122,7 +122,7 @@ fn holds(condition: bool, rule: &'static str, what: impl FnOnce() -> String) -> 
 /// An answer is about to be given.
 pub(crate) fn check_answer(
     state: &mut State,
-    flow: FlowId,
+    id: FlowId,
     token: &str,
     answer: &Answer,
     now: Ms,
@@ -135,14 +135,14 @@ pub(crate) fn check_answer(
     let are_nodes_unreadable = state.are_nodes_unreadable(index);
     // A heartbeat that was rejected is not sent again, so the first look is no call.
     let is_unseen = state.are_beats_rejected(index);
-    let Some(flow) = state.flows.get_mut(&flow) else { return Ok(()) };
-    let (kind, number) = (flow.kind, flow.number);
+    let Some(flow) = state.flows.get_mut(&id) else { return Ok(()) };
+    let kind = flow.kind;
     let calls = flow.of(index);
     calls.answers += 1;
     let Entry { command, seen_ended, task, .. } = &state.entries[index];
     // Nobody can answer a closed task at the same time.
     let is_open = task.as_ref().is_some_and(|task| task.closed.is_none());
-    let is_second_look = !is_open || is_unseen || seen_ended.is_some_and(|seen| seen < number);
+    let is_second_look = !is_open || is_unseen || seen_ended.is_some_and(|seen| seen < id);
     holds(kind == FlowKind::Relay || is_second_look, "a sweep settles at its second look", || {
         format!("command {:?}", command.place)
     })?;
@@ -522,14 +522,14 @@ fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
     if !state.is_in_scope(index) || !command.has_ended(now) || state.are_answers_refused(index) {
         return Ok(());
     }
+    // A round of several sweeps is too long to have seen it complete lately.
+    if command.ending == Ending::SucceedsUnseen && state.settings.is_tight {
+        return Ok(());
+    }
     let closed = task.closed.as_ref().map_or(now, |(at, _)| *at);
     let mut since = (command.ends + LAG_MAX).max(after_faults(state));
     if command.ending == Ending::SucceedsUnseen && !state.are_nodes_unreadable(index) {
         since = since.max(command.requested + OVERDUE_AGE);
-    }
-    // A round of several sweeps is too long to have seen it complete lately.
-    if command.ending == Ending::SucceedsUnseen && state.settings.is_tight {
-        return Ok(());
     }
     // A process that began when the command was older does not find it.
     let is_in_reach = since.saturating_sub(command.requested) <= state.settings.lookback;

@@ -317,7 +317,7 @@ impl State {
             (place.between(0, most), place.of("after").hits(500))
         });
         self.flows_begun += 1;
-        self.flows.insert(self.flows_begun, Flow::new(self.flows_begun, kind, dies_at));
+        self.flows.insert(self.flows_begun, Flow::new(kind, dies_at));
         self.flows_begun
     }
 
@@ -506,7 +506,7 @@ impl State {
             self.figures.count(Fault::OutputRefused);
             return AnswerReceipt::OutputRejected;
         }
-        if self.has(Fault::AnswersRefused, index) {
+        if self.are_answers_refused(index) {
             self.figures.count(Fault::AnswersRefused);
             return AnswerReceipt::OutputRejected;
         }
@@ -547,6 +547,11 @@ impl State {
                 Pulse::Alive
             }
         }
+    }
+
+    /// Where the faults of a list are drawn, which last for minutes.
+    fn list_place(&self, stage: Stage, now: Ms) -> Chance {
+        self.settings.chance.of("list").of(&format!("{stage:?}")).nth(now / LIST_FAILS_FOR)
     }
 
     /// One page of a list, newest first.
@@ -610,7 +615,7 @@ impl State {
             }
             self.flow(flow).odd_pages += 1;
         }
-        let place = self.settings.chance.of("list").of(&stage).nth(now / LIST_FAILS_FOR);
+        let place = self.list_place(listing.stage, now);
         if is_last && self.strikes(Fault::ListEndless, place, now) {
             is_last = false;
             self.flow(flow).odd_pages += 1;
@@ -643,15 +648,11 @@ impl State {
         let command = &self.entries[index].command;
         let is_cancelling = command.is_cancelling(at);
         let read = command.read(at, self.time()).expect("a listed command was requested");
-        let flow_id = flow;
-        let flow = self.flow(flow);
         if stage == Stage::Executing {
-            *flow.executing.entry(index).or_default() |= !is_cancelling;
+            *self.flow(flow).executing.entry(index).or_default() |= !is_cancelling;
         } else {
-            flow.completed.insert(index);
-        }
-        if stage == Stage::Complete {
-            self.sees_ended(flow_id, index);
+            self.flow(flow).completed.insert(index);
+            self.sees_ended(flow, index);
         }
         Ok(read)
     }
@@ -696,9 +697,8 @@ impl RunCommand for Port {
             reads.invocations_as_of = at;
             let too_many = state.entries[index].command.target_count() > 2 * outputs.nodes_max();
             if too_many || state.are_nodes_unreadable(index) {
-                let fault = if too_many { None } else { Some(Fault::NodesUnreadable) };
-                if let Some(fault) = fault {
-                    state.figures.count(fault);
+                if !too_many {
+                    state.figures.count(Fault::NodesUnreadable);
                 }
                 let reason = CallErrorReason::InvalidResponse("unreadable".to_owned());
                 return Err(op.error(reason, CallErrorKind::Permanent));
@@ -767,8 +767,7 @@ impl RunCommand for Port {
         self.call(op, subject, |state, now| {
             let checked = crate::rules::check_list(state, self.flow, listing, page);
             self.aws.accuse(state, checked);
-            let stage = format!("{:?}", listing.stage);
-            let place = state.settings.chance.of("list").of(&stage).nth(now / LIST_FAILS_FOR);
+            let place = state.list_place(listing.stage, now);
             if state.strikes(Fault::ListFails, place, now) {
                 // Too slow, or forbidden by a policy that somebody mends.
                 return Err(if place.of("is slow").hits(500) {
@@ -777,9 +776,9 @@ impl RunCommand for Port {
                     op.api_error("AccessDeniedException", CallErrorKind::Permanent)
                 });
             }
-            if let Some(PageToken(token)) = page {
-                let place = state.settings.chance.of("page").of(token);
-                let told = PageStart::of(&PageToken(token.clone())).told;
+            if let Some(page) = page {
+                let place = state.settings.chance.of("page").of(&page.0);
+                let told = PageStart::of(page).told;
                 if state.strikes(Fault::PageRefused, place, told) {
                     return Err(op.api_error("InvalidNextToken", CallErrorKind::Permanent));
                 }
@@ -815,12 +814,12 @@ impl State {
 
     /// Whether the caller may not answer the task of this command.
     fn refuses(&self, op: Op, index: Option<usize>) -> Result<(), CallError> {
-        let refused = index
-            .filter(|index| self.entries[*index].command.token_kind == TokenKind::OfForeignMachine);
-        if refused.is_none() {
-            return Ok(());
+        let is_foreign =
+            |index: usize| self.entries[index].command.token_kind == TokenKind::OfForeignMachine;
+        if index.is_some_and(is_foreign) {
+            return Err(op.api_error("AccessDeniedException", CallErrorKind::Permanent));
         }
-        Err(op.api_error("AccessDeniedException", CallErrorKind::Permanent))
+        Ok(())
     }
 
     /// Notes what the process of the sweeps has learned in a sweep that came to its end.

@@ -7,7 +7,7 @@ use rstest::rstest;
 use sandbox_client::{NODES, OWN_DOCUMENT, Sandbox, eventually};
 use serde_json::{Value, json};
 
-use crate::{borrowed, node, shell_task, task};
+use crate::{borrowed, name_of, node, shell_task, task};
 
 /// The names of the fields of an object, in alphabetical order.
 fn fields(object: &Value) -> Vec<&str> {
@@ -88,8 +88,7 @@ async fn a_script_on_one_node_succeeds_with_its_output(#[case] state_machine: &s
     let commands = sandbox.commands_of(&execution).await;
     assert_eq!([output["CommandId"].as_str().unwrap()], *commands);
     assert_eq!(output["DocumentName"], "SfnRunShellScript");
-    let name = execution.rsplit(':').next().expect("the execution's name");
-    assert_eq!(output["Comment"], name);
+    assert_eq!(output["Comment"], name_of(&execution));
     assert_eq!(
         (&output["Status"], &output["StatusDetails"]),
         (&json!("Success"), &json!("Success"))
@@ -386,7 +385,7 @@ async fn a_document_of_the_users_own_is_answered_too() {
 async fn a_node_that_was_just_launched_is_waited_for(#[case] machine: &str) {
     let sandbox = Sandbox::shared().await;
     let id = sandbox.add_nodes(["online"]).remove(0);
-    let home = sandbox.directory().join("nodes").join(&id);
+    let home = sandbox.node_directory(&id);
     // It is no managed node yet.
     let launching = sandbox.directory().join(format!("launching-{id}"));
     fs::rename(&home, &launching).expect("the directory of the node");
@@ -404,6 +403,5 @@ async fn a_node_that_was_just_launched_is_waited_for(#[case] machine: &str) {
     let ended = sandbox.execution_ended(&execution).await;
     assert_eq!(node(ended.success(), &id)["StandardOutputContent"], "ready\n");
     let command = sandbox.command(ended.success()["CommandId"].as_str().expect("an id")).await;
-    let (_, name) = execution.rsplit_once(':').expect("an ARN");
-    assert_eq!(command.comment(), Some(name));
+    assert_eq!(command.comment(), Some(name_of(&execution)));
 }

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_ssm::types::{
@@ -52,15 +51,11 @@ fn fast_nodes(sandbox: &Sandbox, count: usize) -> Vec<String> {
 
 /// Gives a node a program of its own: a shell script.
 fn add_program(sandbox: &Sandbox, node: &str, name: &str, script: &str) {
-    let programs = home(sandbox, node).join("bin");
+    let programs = sandbox.node_directory(node).join("bin");
     fs::create_dir_all(&programs).expect("a directory for programs");
     let program = programs.join(name);
     fs::write(&program, format!("#!/bin/sh\n{script}")).expect("a program");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it can be run");
-}
-
-fn home(sandbox: &Sandbox, node: &str) -> PathBuf {
-    sandbox.directory().join("nodes").join(node)
 }
 
 /// A task that starts an automation document, and waits.
@@ -128,7 +123,8 @@ async fn a_published_state_machine_ends_with_the_result(#[case] machine: (&str, 
         let node = node(output, id);
         assert_eq!(node["ResponseCode"], 0);
         assert_eq!(node["StandardOutputContent"], "asked for 100\n");
-        let log = fs::read_to_string(home(&sandbox, id).join("home/ssm-user/automation.log"));
+        let log =
+            fs::read_to_string(sandbox.node_directory(id).join("home/ssm-user/automation.log"));
         assert_eq!(log.expect("its log"), "This is a test running automation waitForTaskToken\n");
     }
 }
@@ -371,7 +367,7 @@ async fn a_script_runs_in_the_directory_that_is_asked_for(
     if let Some(directory) = working_directory {
         task["Parameters"]["Parameters"]["workingDirectory"] = json!([directory]);
     }
-    let home = sandbox.directory().join("nodes").join(&nodes[0]);
+    let home = sandbox.node_directory(&nodes[0]);
     fs::create_dir_all(home.join(below_home.trim_start_matches('/'))).expect("the directory");
     let ended = sandbox.run_task(&task).await;
     let directory = format!("{}{below_home}\n", home.display());

@@ -73,7 +73,7 @@ async fn hostile_text_is_text(#[case] task: fn(&str, &[&str], &str) -> Value) {
     let sandbox = Sandbox::shared().await;
     let nodes = sandbox.add_nodes(["online"]);
     let [id] = borrowed(&nodes)[..] else { panic!("one node") };
-    let home = sandbox.directory().join("nodes").join(id);
+    let home = sandbox.node_directory(id);
     fs::create_dir_all(home.join(&DIRECTORY[1..])).expect("a directory of the node");
 
     let parameter = sandbox.ssm.put_parameter().name("x").value(REFERENCE.1).overwrite(true);

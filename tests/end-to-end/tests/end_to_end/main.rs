@@ -42,6 +42,11 @@ fn node<'a>(report: &'a Value, instance_id: &str) -> &'a Value {
     entry.unwrap_or_else(|| panic!("{instance_id} is not in {report}"))
 }
 
+/// The name in the ARN of an execution.
+fn name_of(execution: &str) -> &str {
+    execution.rsplit_once(':').expect("an ARN").1
+}
+
 /// Borrowed, as the SDKs and the tasks want it.
 fn borrowed(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()

@@ -21,6 +21,11 @@ fn print(character: char, count: usize) -> String {
     format!("printf '%0{count}d' 0 | sed 's/0/{character}/g'")
 }
 
+/// The same of a control character, which takes six bytes of JSON.
+fn print_control(count: usize) -> String {
+    print('\u{1}', count).replace('\u{1}', "\\x01")
+}
+
 fn stdout_of(entry: &Value) -> &str {
     entry["StandardOutputContent"].as_str().expect("a text")
 }
@@ -56,7 +61,7 @@ async fn fifty_long_outputs_are_shortened_evenly_and_every_node_is_told() {
     let sandbox = Sandbox::shared().await;
     let nodes = sandbox.add_nodes(repeat_n("online", 50));
     // Of 50 nodes, 2,500 bytes each can be read: more than fits, at six bytes of JSON each.
-    let script = print('\u{1}', STDOUT_BYTES_MAX).replace('\u{1}', "\\x01");
+    let script = print_control(STDOUT_BYTES_MAX);
     let ended = sandbox.run_task(&shell_task(&borrowed(&nodes), &[&script])).await;
 
     let output = ended.success();
@@ -80,7 +85,7 @@ async fn fifty_long_outputs_are_shortened_evenly_and_every_node_is_told() {
 async fn ten_long_outputs_are_read_in_full_and_shortened_to_what_fits() {
     let sandbox = Sandbox::shared().await;
     let nodes = sandbox.add_nodes(["online"; 10]);
-    let script = print('\u{1}', STDOUT_BYTES_MAX - 1).replace('\u{1}', "\\x01");
+    let script = print_control(STDOUT_BYTES_MAX - 1);
     let ended = sandbox.run_task(&shell_task(&borrowed(&nodes), &[&script])).await;
     let output = ended.success();
     let bytes = output.to_string().len();
@@ -98,7 +103,7 @@ async fn ten_long_outputs_are_read_in_full_and_shortened_to_what_fits() {
 async fn ten_talkative_nodes(output_bytes: Option<&str>) -> Ended {
     let sandbox = Sandbox::shared().await;
     let nodes = sandbox.add_nodes(["online"; 10]);
-    let script = print('\u{1}', 10_000).replace('\u{1}', "\\x01");
+    let script = print_control(10_000);
     let mut run = shell_task(&borrowed(&nodes), &[&script]);
     if let Some(bytes) = output_bytes {
         run["Parameters"]["Parameters"]["outputBytes"] = json!([bytes]);

@@ -7,6 +7,8 @@ use futures_util::future::join;
 use sandbox_client::{Ended, Sandbox, unique_number, workspace};
 use serde_json::{Value, json};
 
+use crate::name_of;
+
 /// The state machine that launches an instance.
 const LAUNCH: &str = "launch-run-terminate";
 
@@ -39,8 +41,7 @@ impl Launcher {
         });
         let execution = self.sandbox.start_execution(machine, &input).await;
         let ended = self.sandbox.execution_ended(&execution).await;
-        let name = execution.rsplit(':').next().expect("a name").to_owned();
-        (name, ended)
+        (name_of(&execution).to_owned(), ended)
     }
 
     /// The id of the only instance of this execution, which must be terminated and no node.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use end_to_end::architecture;
 use sandbox_client::{REGION, Sandbox, python_tool, unique_number, workspace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -140,9 +141,4 @@ fn built(name: &str) -> PathBuf {
     let test = env::current_exe().expect("where the tests are");
     let profile = test.parent().and_then(Path::parent).expect("a directory of a profile");
     profile.join(name)
-}
-
-/// What Lambda calls this machine's architecture.
-pub(crate) fn architecture() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
 }

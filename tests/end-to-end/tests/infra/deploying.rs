@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
+use end_to_end::architecture;
 use sandbox_client::{ACCOUNT, NODES, REGION, Sandbox, python_tool, unique_number, workspace};
 use serde_json::{Value, json};
 
 use crate::deploy_script::{
-    architecture, aws_cli, built_functions, create_stack, fail, foreign_stack, keys, new_bucket,
-    script, seen, small_functions, user,
+    aws_cli, built_functions, create_stack, fail, foreign_stack, keys, new_bucket, script, seen,
+    small_functions, user,
 };
 use crate::events::{EXTRA_DOCUMENTS_CHARACTERS_MAX, EXTRA_DOCUMENTS_MAX};
 use crate::{TEMPLATE, deploy_script, succeed};
@@ -311,8 +312,7 @@ async fn a_bucket_of_another_account_is_refused() {
     let role = "arn:aws:iam::210987654321:role/other";
     let assume = ["sts", "assume-role", "--role-arn", role, "--role-session-name", "other"];
     let keys = sandbox.aws_cli(&assume)["Credentials"].take();
-    let mut create = Command::new(python_tool("aws"));
-    user(&sandbox, &mut create);
+    let mut create = aws_cli(&sandbox, &["s3api", "create-bucket", "--bucket", &bucket]);
     for (variable, key) in [
         ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
         ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
@@ -320,7 +320,7 @@ async fn a_bucket_of_another_account_is_refused() {
     ] {
         create.env(variable, keys[key].as_str().expect("a text"));
     }
-    succeed(create.args(["s3api", "create-bucket", "--bucket", &bucket, "--region", REGION]));
+    succeed(&mut create);
     // Without a word on its owner, it is a bucket like any other.
     sandbox.aws_cli(&["s3api", "get-bucket-location", "--bucket", &bucket]);
 
