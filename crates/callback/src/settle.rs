@@ -514,8 +514,14 @@ fn ended(command: &Command) -> bool {
 }
 
 /// Whether a command has too many nodes to keep their listed outputs.
-pub(crate) fn is_large(command: &Command) -> bool {
+fn is_large(command: &Command) -> bool {
     command.target_count > LISTED_OUTPUTS_NODES_MAX
+}
+
+/// Whether the nodes of a command are too many to keep their listed outputs, and few enough to read
+/// them. That takes minutes.
+pub(crate) fn takes_long(command: &Command) -> bool {
+    is_large(command) && command.target_count <= NODES_MAX
 }
 
 /// Replaces beginnings of texts by what was read later, unless that read is older.

@@ -119,18 +119,23 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
             self.memory.note_whole(began, self.scope.overlap());
         }
         self.look_back().await;
-        self.settle_large_suspect().await;
+        self.settle_large_suspects().await;
     }
 
     /// Looks after what has completed since the last sweeps; whether all of it could be.
     async fn completed_lately(&mut self) -> bool {
         let since = self.memory.since(self.now, FIRST_LOOK);
-        self.begin_reading(List::Lately, Some(since));
-        if !self.read_completed(List::Lately, usize::MAX).await {
-            return false;
+        loop {
+            self.begin_reading(List::Lately, Some(since));
+            if !self.read_completed(List::Lately, usize::MAX).await {
+                return false;
+            }
+            match self.memory.end_reading(List::Lately) {
+                // What has been requested since it began stands before the place where it went on.
+                Some(reading) if reading.has_failed => {}
+                reading => return reading.is_some_and(|reading| !reading.has_left_out),
+            }
         }
-        let reading = self.memory.end_reading(List::Lately);
-        reading.is_some_and(|reading| !reading.has_left_out)
     }
 
     /// Looks through the whole lookback, a part at a time.

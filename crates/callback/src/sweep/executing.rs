@@ -13,8 +13,8 @@ use crate::sweep::waiting::Waiting;
 impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
     /// Reads the list of executing commands to its end. `None` if it failed, or has no end.
     pub(super) async fn executing(&mut self) -> Option<Reading> {
-        self.begin_reading(List::Executing, None);
         let mut has_page = false;
+        self.begin_reading(List::Executing, None);
         loop {
             match self.page(List::Executing).await {
                 Ok(Some(page)) => {
@@ -22,7 +22,15 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                     self.look_after_executing(page.waiting).await;
                     self.turn(List::Executing, page.turn);
                 }
-                Ok(None) => return self.memory.end_reading(List::Executing),
+                Ok(None) => match self.memory.end_reading(List::Executing) {
+                    // What has been requested since it began stands before the place where it went
+                    // on.
+                    Some(reading) if reading.has_failed => {
+                        self.report.executing = 0;
+                        self.begin_reading(List::Executing, None);
+                    }
+                    reading => return reading,
+                },
                 Err(NotRead::Failed(error)) if !has_page => {
                     self.report.blind = Some(error);
                     return None;

@@ -82,15 +82,18 @@ pub(super) struct Suspect {
     /// When it was last seen complete, by time and by number of the sweep.
     seen_at: Timestamp,
     seen_by: u64,
+    /// Whether it was read as complete since, when it could not be settled.
+    is_confirmed: bool,
 }
 
 impl Suspect {
     /// What is known of it. It is overdue from an age on, if an earlier sweep saw it complete
-    /// lately: a read of long ago tells nothing of how it reads now.
+    /// lately, or has read it as complete: a list of long ago may have left it out.
     pub(super) fn hint(&self, now: Timestamp, overdue: SignedDuration, lately: Duration) -> Hint {
         let seen_for = Duration::try_from(now.duration_since(self.seen_at)).unwrap_or_default();
         let is_old = now.duration_since(self.requested_at) >= overdue;
-        if is_old && seen_for <= lately { Hint::Overdue } else { Hint::Ended }
+        let is_complete = self.is_confirmed || seen_for <= lately;
+        if is_old && is_complete { Hint::Overdue } else { Hint::Ended }
     }
 }
 
@@ -244,7 +247,8 @@ impl Memory {
             self.ended.remove(&command.id);
             let Waiting { requested_at, is_large, .. } = *command;
             let seen_by = self.sweep_number;
-            let suspect = Suspect { requested_at, is_large, seen_at: now, seen_by };
+            let suspect =
+                Suspect { requested_at, is_large, seen_at: now, seen_by, is_confirmed: false };
             self.suspects.insert(command.id.clone(), suspect);
         }
         has_room
@@ -269,10 +273,18 @@ impl Memory {
         }
     }
 
-    /// It could not be settled now, and reads as complete still.
+    /// It could not be settled now.
     pub(super) fn suspect_again(&mut self, id: &CommandId, now: Timestamp) {
         if let Some(suspect) = self.suspects.get_mut(id) {
             (suspect.seen_at, suspect.seen_by) = (now, self.sweep_number);
+        }
+    }
+
+    /// It could not be settled now, and was read as complete.
+    pub(super) fn confirm(&mut self, id: &CommandId, now: Timestamp) {
+        self.suspect_again(id, now);
+        if let Some(suspect) = self.suspects.get_mut(id) {
+            suspect.is_confirmed = true;
         }
     }
 
@@ -588,21 +600,24 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_is_overdue_when_it_is_old_and_was_seen_complete_lately() {
-        for (age, seen_before, expected) in [
-            (59, 1, Hint::Ended),
-            (60, 1, Hint::Overdue),
-            (60, 2, Hint::Overdue),
-            (60, 3, Hint::Ended),
-            (5_000, 0, Hint::Overdue),
-            (5_000, 3, Hint::Ended),
-            (-1, -1, Hint::Ended),
+    fn a_suspect_is_overdue_when_it_is_old_and_was_seen_complete_lately_or_read_so() {
+        for (age, seen_before, is_confirmed, expected) in [
+            (59, 1, true, Hint::Ended),
+            (60, 1, false, Hint::Overdue),
+            (60, 2, false, Hint::Overdue),
+            (60, 3, false, Hint::Ended),
+            (60, 3, true, Hint::Overdue),
+            (5_000, 0, false, Hint::Overdue),
+            (5_000, 3, false, Hint::Ended),
+            (5_000, 4_000, true, Hint::Overdue),
+            (-1, -1, false, Hint::Ended),
         ] {
             let suspect = Suspect {
                 requested_at: minute(-age),
                 is_large: false,
                 seen_at: minute(-seen_before),
                 seen_by: 1,
+                is_confirmed,
             };
             assert_eq!(suspect.hint(now(), HOUR, 2 * MINUTE), expected, "{age} {seen_before}");
         }

@@ -87,9 +87,11 @@ impl<'a, R: RunCommand, T> Pass<'a, R, T> {
             Err(error) => {
                 warn!(?list, %error, "listing commands failed");
                 self.report.failed += 1;
-                // The place where it would go on may be what is refused.
-                if error.kind == CallErrorKind::Permanent {
+                if pages == 0 || error.kind == CallErrorKind::Permanent {
+                    // The place where it would go on may be what is refused.
                     self.memory.end_reading(list);
+                } else if let Some(reading) = self.memory.reading(list) {
+                    reading.has_failed = true;
                 }
                 Err(NotRead::Failed(error))
             }

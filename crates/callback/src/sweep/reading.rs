@@ -72,6 +72,8 @@ pub(super) struct Reading {
     pub(super) abandoned: BTreeSet<CommandId>,
     /// Whether a command of it could not be remembered.
     pub(super) has_left_out: bool,
+    /// Whether a page of it failed, so that it went on after a pause.
+    pub(super) has_failed: bool,
 }
 
 impl Reading {
@@ -86,6 +88,7 @@ impl Reading {
             waited_for: BTreeSet::new(),
             abandoned: BTreeSet::new(),
             has_left_out: false,
+            has_failed: false,
         }
     }
 

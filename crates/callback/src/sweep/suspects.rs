@@ -1,6 +1,9 @@
 //! Settles completed commands whose task still waited when an earlier sweep looked.
 
-use futures_util::future::join_all;
+use std::pin::pin;
+
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::SignedDuration;
 use tracing::warn;
 
@@ -21,63 +24,70 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
     pub(super) async fn settle_suspects(&mut self) {
         let time = self.scope.interval();
         let suspects = self.memory.suspects_to_settle(false);
-        let settled = tokio::time::timeout(time, async {
-            for some in suspects.chunks(SETTLED_AT_ONCE) {
-                self.settle_all(some).await;
-            }
-        });
+        let settled = tokio::time::timeout(time, self.settle_some(&suspects, SETTLED_AT_ONCE));
         let in_time = settled.await.is_ok();
         self.report.truncated |= !in_time;
     }
 
-    /// Settles one command that takes minutes to read, and much room. The next sweep settles the
-    /// next one: heartbeats come between.
-    pub(super) async fn settle_large_suspect(&mut self) {
-        if let Some(one) = self.memory.suspects_to_settle(true).first() {
-            self.settle_all(std::slice::from_ref(one)).await;
+    /// Settles commands that take minutes to read, and much room: one after the other, and none that
+    /// would begin after an interval, so that heartbeats come between.
+    pub(super) async fn settle_large_suspects(&mut self) {
+        let mut time = pin!(tokio::time::sleep(self.scope.interval()));
+        for one in self.memory.suspects_to_settle(true) {
+            if time.as_mut().now_or_never().is_some() {
+                self.report.truncated = true;
+                return;
+            }
+            self.settle_some(&[one], 1).await;
         }
     }
 
-    async fn settle_all(&mut self, suspects: &[(CommandId, Suspect)]) {
-        let (now, recent) = (self.now, self.scope.overlap());
+    /// Settles these, so many at the same time. What has an answer is noted, even if there is no time
+    /// for the rest.
+    async fn settle_some(&mut self, suspects: &[(CommandId, Suspect)], at_once: usize) {
+        let (now, lately) = (self.now, self.scope.overlap());
         let (run_command, tasks) = (self.run_command, self.tasks);
-        let settled = suspects.iter().map(async |(id, suspect)| {
-            let hint = suspect.hint(now, OVERDUE_AGE, recent);
-            (id, settle(run_command, tasks, id, hint).await)
-        });
-        for (id, _) in suspects {
-            self.memory.tries(id);
+        let mut left = suspects.iter();
+        let mut settling = FuturesUnordered::new();
+        loop {
+            for (id, suspect) in left.by_ref().take(at_once - settling.len()) {
+                self.memory.tries(id);
+                let hint = suspect.hint(now, OVERDUE_AGE, lately);
+                settling.push(async move { (id, settle(run_command, tasks, id, hint).await) });
+            }
+            let Some((id, result)) = settling.next().await else { return };
+            self.note_settled(id, result);
         }
-        for (id, result) in join_all(settled).await {
-            match result {
-                Ok(outcome) => {
-                    // Any other outcome: its event came after all.
-                    if matches!(outcome, Outcome::Succeeded | Outcome::Failed { .. }) {
-                        warn!(
-                            command_id = %id, outcome = outcome.name(),
-                            "answered a task whose completion event was lost"
-                        );
-                        self.report.recovered += 1;
-                    }
-                    self.memory.acquit(id);
+    }
+
+    fn note_settled(&mut self, id: &CommandId, result: Result<Outcome, SettleError>) {
+        match result {
+            Ok(outcome) => {
+                // Any other outcome: its event came after all.
+                if matches!(outcome, Outcome::Succeeded | Outcome::Failed { .. }) {
+                    warn!(
+                        command_id = %id, outcome = outcome.name(),
+                        "answered a task whose completion event was lost"
+                    );
+                    self.report.recovered += 1;
                 }
-                Err(SettleError::Answer { source, .. })
-                    if source.kind == CallErrorKind::Permanent =>
-                {
-                    self.memory.dismiss(id);
-                    self.report.refuse(self.memory, id, now, &source);
+                self.memory.acquit(id);
+            }
+            Err(SettleError::Answer { source, .. }) if source.kind == CallErrorKind::Permanent => {
+                self.memory.dismiss(id);
+                self.report.refuse(self.memory, id, self.now, &source);
+            }
+            Err(error) => {
+                match error {
+                    // It is older than a read can lag: Run Command has forgotten it. Listed once
+                    // more, it is looked at once more.
+                    SettleError::NotFound { .. } => self.memory.dismiss(id),
+                    // No later try can answer it, and no heartbeat shall keep its task.
+                    SettleError::OutputRefused { .. } => self.memory.acquit(id),
+                    SettleError::Unseen { .. } => self.memory.confirm(id, self.now),
+                    _ => self.memory.suspect_again(id, self.now),
                 }
-                Err(error) => {
-                    match error {
-                        // It is older than a read can lag: Run Command has forgotten it. Listed once
-                        // more, it is looked at once more.
-                        SettleError::NotFound { .. } => self.memory.dismiss(id),
-                        // No later try can answer it, and no heartbeat shall keep its task.
-                        SettleError::OutputRefused { .. } => self.memory.acquit(id),
-                        _ => self.memory.suspect_again(id, now),
-                    }
-                    self.report.count_failure(id, &error);
-                }
+                self.report.count_failure(id, &error);
             }
         }
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::command::{Command, OnAbandon};
 use crate::id::CommandId;
-use crate::settle::is_large;
+use crate::settle::takes_long;
 use crate::status::Status;
 use crate::token::{InvalidToken, TaskToken};
 
@@ -16,13 +16,14 @@ pub(super) struct Waiting {
     pub(super) requested_at: Timestamp,
     pub(super) on_abandon: OnAbandon,
     pub(super) is_cancelling: bool,
+    /// Whether it takes minutes to settle.
     pub(super) is_large: bool,
 }
 
 impl Waiting {
     /// The command, if it has a token; an error if no task can have that.
     pub(super) fn of(command: Command) -> Option<Result<Self, InvalidToken>> {
-        let is_large = is_large(&command);
+        let is_large = takes_long(&command);
         Some(command.callback.task_token?.map(|token| Self {
             id: command.id,
             token,

@@ -156,6 +156,56 @@ async fn one_large_command_is_settled_by_each_sweep_when_all_else_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn large_commands_are_settled_one_after_the_other_until_an_interval_is_over() {
+    let (world, mut process) = (World::new(), Process::new());
+    for number in 1..=3 {
+        given(number, MINUTE, "Success").of_nodes(1_050).put_waited_for(&world);
+    }
+    process.sweep(&world, 0).await;
+    // One of them takes 21 pages of 2 s: the third one would begin after 84 s and more.
+    world.slow(Op::ListCommandInvocations, 2 * SECOND);
+    process.time_left = 200 * SECOND;
+    for (minute, recovered) in [(1, 2), (2, 1)] {
+        let report = process.sweep(&world, minute).await;
+        assert_eq!((report.recovered, report.truncated), (recovered, minute == 1));
+        assert!(world.most_at_once(Op::ListCommandInvocations) <= 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_with_too_many_nodes_wait_for_no_large_one() {
+    let (world, mut process) = (World::new(), Process::new());
+    given(1, MINUTE, "Success").of_nodes(1_050).put_waited_for(&world);
+    for number in 2..=4 {
+        Given { unseen_nodes: 20_001, ..given(number, MINUTE, "Success") }.put_waited_for(&world);
+    }
+    process.sweep(&world, 0).await;
+    world.slow(Op::ListCommandInvocations, 20 * SECOND);
+    // There is no time for the large one.
+    let report = process.sweep(&world, 1).await;
+    assert_eq!((report.recovered, report.truncated), (3, true));
+    for (_, answer) in world.answers() {
+        assert!(
+            matches!(answer, Answer::Failure { error, .. } if error == "RunCommand.TooManyNodes")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_settled_before_the_time_is_up_is_counted() {
+    let (world, mut process) = (World::new(), Process::new());
+    // It is read again for three seconds.
+    Given { unseen_nodes: 1, ..given(1, MINUTE, "Success") }.put_waited_for(&world);
+    for number in 2..=30 {
+        given(number, MINUTE, "Success").put_waited_for(&world);
+    }
+    process.sweep(&world, 0).await;
+    process.time_left = 2 * SECOND;
+    let report = process.sweep(&world, 1).await;
+    assert_eq!(report, SweepReport { recovered: 29, truncated: true, ..nothing() });
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_command_that_takes_longer_than_a_sweep_holds_up_no_other() {
     let (world, mut process) = (World::new(), Process::new());
     given(1, MINUTE, "Success").of_nodes(3_000).put_waited_for(&world);

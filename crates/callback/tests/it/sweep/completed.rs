@@ -167,8 +167,24 @@ async fn a_command_that_was_seen_complete_long_ago_is_read_once_more_before_it_i
     process.sweep(&world, 0).await;
     // Two intervals are lately, and three are not.
     assert_eq!(process.sweep(&world, 3).await, failures(1));
-    assert_eq!(process.sweep(&world, 5).await.recovered, 1);
+    // What was read as complete stays so, however long ago.
+    assert_eq!(process.sweep(&world, 6).await.recovered, 1);
     assert_eq!(the_error(&world), "RunCommand.Incomplete");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_could_not_be_found_is_looked_at_again_when_it_is_listed_again() {
+    let (world, mut process) = (World::new(), Process::new());
+    let given = given(1, 30 * SECOND, "Success");
+    given.clone().put_waited_for(&world);
+    process.sweep(&world, 0).await;
+    // It is known no more, as by one of several servers, and then again.
+    let empty = World::new();
+    empty.open_task(&token(1));
+    assert_eq!(process.sweep(&empty, 1).await, failures(1));
+    given.put_waited_for(&empty);
+    let report = process.sweeps(&empty, 2..4).await;
+    assert_eq!(report, SweepReport { heartbeats: 1, recovered: 1, ..nothing() });
 }
 
 #[tokio::test(start_paused = true)]

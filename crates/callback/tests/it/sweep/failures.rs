@@ -110,13 +110,14 @@ async fn sweep_with_a_failing_page(
 #[tokio::test(start_paused = true)]
 async fn what_was_listed_before_a_page_that_fails_is_looked_after() {
     // A page takes a second, and its heartbeats take 0.2 s. A sweep that knew one page is not blind.
-    for (fault, next) in [(Fault::Throttled, 70), (Fault::Denied, 120)] {
+    for (fault, heartbeats) in [(Fault::Throttled, 70 + 120), (Fault::Denied, 120)] {
         let (world, mut process) = (world_of_executing(120), Process::new());
         let report = sweep_with_a_failing_page(&world, &mut process, 2, fault).await;
         assert_eq!(report, SweepReport { executing: 50, heartbeats: 50, ..failures(1) });
-        // It goes on where it stopped, or from the beginning, if that place may be what is refused.
+        // It goes on where it stopped, and then from the beginning: at once, if that place may be what
+        // is refused.
         let report = process.sweep(&world, 1).await;
-        assert_eq!(report, SweepReport { executing: next, heartbeats: next, ..nothing() });
+        assert_eq!(report, SweepReport { executing: 120, heartbeats, ..nothing() });
         let report = process.sweep(&world, 2).await;
         assert_eq!(report, SweepReport { executing: 120, heartbeats: 120, ..nothing() });
         assert_eq!(world.calls(Op::ListCommands), 0);
