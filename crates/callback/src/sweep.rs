@@ -10,7 +10,11 @@
 //!
 //! A command that has ended and whose task still waits may be with the relay right now. So the next
 //! sweep settles it, and not this one. A new process has no `since`: it begins an hour back, and
-//! looks through the whole lookback besides. That is repeated every six hours, as a second look.
+//! looks through the whole lookback besides, when it knows what is executing. That is repeated every
+//! six hours, as a second look.
+//!
+//! After a page that failed, the next sweep goes on where this one stopped, and then reads the list
+//! from its beginning: newer commands stand there.
 //!
 //! **The promise.** While sweeps get to their end, a task is answered within three intervals of its
 //! command's end when the event was lost, and with it a sweep or the sweep's process. It is four when
@@ -138,10 +142,12 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
         }
     }
 
-    /// Looks through the whole lookback, a part at a time.
+    /// Looks through the whole lookback, a part at a time. It tells nothing of what ends later, so what
+    /// is executing must be known before.
     async fn look_back(&mut self) {
         let is_due = self.memory.lookback_due.is_none_or(|due| self.now >= due);
-        if self.memory.reading(List::Lookback).is_none() && !is_due {
+        let begins = is_due && self.memory.knows_executing;
+        if self.memory.reading(List::Lookback).is_none() && !begins {
             return;
         }
         self.begin_reading(List::Lookback, Some(earlier(self.now, self.scope.lookback)));

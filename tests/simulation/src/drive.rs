@@ -421,9 +421,7 @@ async fn one_sweep(
         state.figures.sweeps += 1;
         state.figures.recoveries += report.recovered;
         state.figures.cancellations += report.cancelled;
-        if !report.truncated {
-            state.learn(port.flow, aws.now());
-        }
+        state.learn(port.flow, aws.now(), report.truncated);
     } else {
         *memory = Memory::default();
         let mut state = aws.state();
@@ -454,5 +452,8 @@ fn close(
     state.note(now, what);
     let checked = rules::check_flow(&state, flow, report, now);
     aws.accuse(&mut state, checked);
+    if let Some(report) = report {
+        state.note_pages(flow, report.truncated);
+    }
     state.flows.remove(&flow);
 }

@@ -23,6 +23,8 @@ pub enum Fault {
     NodesUnreadable,
     /// A list of commands cannot be read for minutes.
     ListFails,
+    /// A page of a list cannot be read, once.
+    PageFails,
     /// A page of a list is short or empty, or tells a command again, and another page follows.
     PageOdd,
     /// A list of commands has no end.
@@ -61,7 +63,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::EventLost,
         Self::EventDoubled,
         Self::EventDelayed,
@@ -71,6 +73,7 @@ impl Fault {
         Self::CommandUnreadable,
         Self::NodesUnreadable,
         Self::ListFails,
+        Self::PageFails,
         Self::PageOdd,
         Self::ListEndless,
         Self::PageRefused,
@@ -102,6 +105,7 @@ impl Fault {
             Self::CommandUnreadable => "command-unreadable",
             Self::NodesUnreadable => "nodes-unreadable",
             Self::ListFails => "list-fails",
+            Self::PageFails => "page-fails",
             Self::PageOdd => "page-odd",
             Self::ListEndless => "list-endless",
             Self::PageRefused => "page-refused",
@@ -146,8 +150,10 @@ impl Fault {
             | Self::ReportRefused
             | Self::AnswersRefused => 1_000,
             Self::ReadLags => 200,
-            // The promises say what a lost sweep, or a lost process, costs.
-            Self::SweepSkipped | Self::ProcessReplaced | Self::FunctionDies => 100,
+            // The promises say what a lost sweep, page or process costs.
+            Self::SweepSkipped | Self::ProcessReplaced | Self::FunctionDies | Self::PageFails => {
+                100
+            }
             Self::ListFails
             | Self::ListEndless
             | Self::PageRefused
@@ -175,7 +181,9 @@ impl Fault {
             }
             Self::ListEndless => &[0, 0, 0, 0, 30],
             Self::CallSlow => &[0, 0, 20, 100],
-            Self::FunctionDies | Self::SweepSkipped | Self::SweepCutShort => &[0, 0, 100, 400],
+            Self::FunctionDies | Self::SweepSkipped | Self::SweepCutShort | Self::PageFails => {
+                &[0, 0, 100, 400]
+            }
             Self::ProcessReplaced => &[0, 0, 50, 300],
             Self::ListFails | Self::ExecutionStops | Self::TaskTimesOut => &[0, 0, 150, 400],
             Self::OutputRefused | Self::ReportRefused => &[0, 0, 0, 200],

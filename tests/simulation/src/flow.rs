@@ -39,6 +39,8 @@ pub(crate) struct Flow {
     pub(crate) asked: Asked,
     /// How many of the pages that it has read were short, empty or overlapping, or had no end.
     pub(crate) odd_pages: u64,
+    /// Whether it could not read a page.
+    pub(crate) misses_page: bool,
     /// How many pages it has read of lists of all documents.
     pub(crate) unfiltered_pages: BTreeMap<(Stage, Option<Timestamp>), u64>,
     /// How many of its answers were taken.
@@ -61,8 +63,8 @@ pub(crate) struct CommandCalls {
     pub(crate) answers: u64,
     /// Whether Step Functions refused an answer that holds no output, or a cause.
     pub(crate) report_refused: bool,
-    /// Whether Step Functions refused the last answer that there is to give.
-    pub(crate) is_refused: bool,
+    /// When Step Functions refused the last answer that there is to give.
+    pub(crate) refused_at: Option<Ms>,
     pub(crate) cancels: u64,
     /// What the last heartbeat told.
     pub(crate) pulse: Option<Pulse>,
@@ -92,6 +94,7 @@ impl Flow {
             unfiltered_pages: BTreeMap::new(),
             asked: Asked::new(),
             odd_pages: 0,
+            misses_page: false,
             accepted: 0,
             of_commands: BTreeMap::new(),
         }

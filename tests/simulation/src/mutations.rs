@@ -141,7 +141,7 @@ pub const ALL: &[Mutation] = &[
         rule: "what is refused for good is remembered",
         file: "sweep/suspects.rs",
         find: "SettleError::OutputRefused { .. } => self.memory.acquit(id),",
-        replace: "SettleError::OutputRefused { .. } => self.memory.suspect_again(id, now),",
+        replace: "SettleError::OutputRefused { .. } => self.memory.suspect_again(id, self.now),",
     },
     Mutation {
         name: "begins-every-list-anew",
@@ -241,7 +241,7 @@ pub const ALL: &[Mutation] = &[
         name: "forgets-suspects-that-cannot-be-settled",
         rule: "what has ended is answered in three intervals",
         file: "sweep/suspects.rs",
-        find: "_ => self.memory.suspect_again(id, now),",
+        find: "_ => self.memory.suspect_again(id, self.now),",
         replace: "_ => self.memory.acquit(id),",
     },
     Mutation {
@@ -264,6 +264,13 @@ pub const ALL: &[Mutation] = &[
         file: "settle.rs",
         find: "settling.complete_failed_outputs(&mut invocations).await?;",
         replace: "if invocations.is_empty() { settling.complete_failed_outputs(&mut invocations).await?; }",
+    },
+    Mutation {
+        name: "goes-on-and-never-begins-anew",
+        rule: "what has ended is answered in three intervals",
+        file: "sweep.rs",
+        find: "Some(reading) if reading.has_failed => {}",
+        replace: "Some(reading) if reading.has_failed && reading.has_left_out => {}",
     },
     Mutation {
         name: "goes-on-where-it-is-refused",
@@ -366,6 +373,13 @@ pub const ALL: &[Mutation] = &[
         replace: "earlier(self.now, FIRST_LOOK)",
     },
     Mutation {
+        name: "looks-back-before-it-knows-what-is-executing",
+        rule: "what has ended is answered in three intervals",
+        file: "sweep.rs",
+        find: "let begins = is_due && self.memory.knows_executing;",
+        replace: "let begins = is_due;",
+    },
+    Mutation {
         name: "moves-on-after-a-failed-list",
         rule: "what has ended is answered in three intervals",
         file: "sweep.rs",
@@ -390,14 +404,14 @@ pub const ALL: &[Mutation] = &[
         name: "never-recovers",
         rule: "what has ended is answered in three intervals",
         file: "sweep/suspects.rs",
-        find: "for some in suspects.chunks(SETTLED_AT_ONCE) {",
-        replace: "for some in suspects.chunks(SETTLED_AT_ONCE).take(0) {",
+        find: "self.settle_some(&suspects, SETTLED_AT_ONCE)",
+        replace: "self.settle_some(&suspects[..0], SETTLED_AT_ONCE)",
     },
     Mutation {
         name: "never-settles-large-commands",
         rule: "what has ended is answered in three intervals",
         file: "sweep.rs",
-        find: "self.settle_large_suspect().await;",
+        find: "self.settle_large_suspects().await;",
         replace: "",
     },
     Mutation {

@@ -9,7 +9,7 @@
 //! operations, the answers, and how the agent truncates a listed output.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -141,6 +141,8 @@ pub(crate) struct Loss {
 pub(crate) enum Lost {
     /// A sweep did not take place, or did not get to its end.
     Sweep,
+    /// A sweep could not read a page of a list.
+    Page,
     /// The process of the sweeps was replaced.
     Memory,
 }
@@ -164,6 +166,10 @@ pub(crate) struct State {
     flows_begun: FlowId,
     /// What was lost of the sweeps.
     pub(crate) losses: Vec<Loss>,
+    /// When the last sweep of the process of now came to its end.
+    pub(crate) swept_at: Option<Ms>,
+    /// Whether a page failed, and since then no sweep has read all of its pages.
+    has_half_read_list: bool,
     pub(crate) violation: Option<Violation>,
     /// What happened, when somebody wants to read it.
     pub(crate) log: Option<Vec<String>>,
@@ -181,6 +187,8 @@ impl SimulatedAws {
             flows: BTreeMap::new(),
             flows_begun: 0,
             losses: Vec::new(),
+            swept_at: None,
+            has_half_read_list: false,
             violation: None,
             log: keeps_log.then(Vec::new),
             figures: Figures::default(),
@@ -245,9 +253,12 @@ impl State {
         self.losses.push(Loss { at, what });
     }
 
-    /// Whether the faults that end have ended, and what they left behind, too.
+    /// Whether the faults that end have ended, and what they left behind, too, and no list goes on
+    /// after a page that failed.
     pub(crate) fn is_calm(&self, now: Ms) -> bool {
-        !self.settings.is_tight && now >= self.settings.faults_end + 3 * self.settings.interval
+        !self.settings.is_tight
+            && now >= self.settings.faults_end + 3 * self.settings.interval
+            && !self.has_half_read_list
     }
 
     /// Whether lists tell a command in a way that cannot be understood, now and ever.
@@ -485,7 +496,8 @@ impl Port {
         let result = called.await;
         if let (Some(index), Ok(AnswerReceipt::OutputRejected), true) = (subject, &result, is_last)
         {
-            self.aws.state().flow(self.flow).of(index).is_refused = true;
+            let now = self.aws.now();
+            self.aws.state().flow(self.flow).of(index).refused_at = Some(now);
         }
         result
     }
@@ -765,7 +777,7 @@ impl RunCommand for Port {
         let op = Op::ListPage;
         let subject = Chance::new(0).of(&format!("{listing:?}")).number();
         self.call(op, subject, |state, now| {
-            let checked = crate::rules::check_list(state, self.flow, listing, page);
+            let checked = crate::rules::check_list(state, self.flow, listing, page, now);
             self.aws.accuse(state, checked);
             let place = state.list_place(listing.stage, now);
             if state.strikes(Fault::ListFails, place, now) {
@@ -775,6 +787,14 @@ impl RunCommand for Port {
                 } else {
                     op.api_error("AccessDeniedException", CallErrorKind::Permanent)
                 });
+            }
+            let place = state.settings.chance.of("page fails").nth(now).nth(subject);
+            if state.strikes(Fault::PageFails, place, now) {
+                state.has_half_read_list = true;
+                if !std::mem::replace(&mut state.flow(self.flow).misses_page, true) {
+                    state.lose(Lost::Page, now);
+                }
+                return Err(op.api_error("ThrottlingException", CallErrorKind::Transient));
             }
             if let Some(page) = page {
                 let place = state.settings.chance.of("page").of(&page.0);
@@ -822,17 +842,31 @@ impl State {
         Ok(())
     }
 
-    /// Notes what the process of the sweeps has learned in a sweep that came to its end.
-    pub(crate) fn learn(&mut self, flow: FlowId, now: Ms) {
+    /// Notes what the process of the sweeps has learned in a sweep: all but what came just when its
+    /// time was up.
+    pub(crate) fn learn(&mut self, flow: FlowId, now: Ms, is_cut: bool) {
         let Some(flow) = self.flows.get(&flow) else { return };
-        let refused = flow.each().filter(|(_, calls)| calls.is_refused);
+        if flow.kind == FlowKind::Sweep {
+            self.swept_at = Some(now);
+        }
+        let is_known = |at: Ms| !is_cut || at < now;
+        let refused = flow.each().filter(|(_, calls)| calls.refused_at.is_some_and(is_known));
         for index in refused.map(|(index, _)| index).collect::<Vec<_>>() {
             self.entries[index].refusals.push(now);
         }
     }
 
+    /// A sweep has come to its end.
+    pub(crate) fn note_pages(&mut self, flow: FlowId, is_cut: bool) {
+        let flow = &self.flows[&flow];
+        if flow.kind == FlowKind::Sweep {
+            self.has_half_read_list &= flow.misses_page || is_cut;
+        }
+    }
+
     /// The sweeps' process begins anew.
     pub(crate) fn forget_process(&mut self) {
+        self.swept_at = None;
         for entry in &mut self.entries {
             entry.refusals.clear();
             entry.told_closed = 0;
@@ -886,9 +920,13 @@ impl Tasks for Port {
         let index = self.aws.state().with_token(token.expose());
         let subject = index.map_or(u64::MAX, |index| index as u64);
         if let Some(index) = index {
+            let now = self.aws.now();
             let mut state = self.aws.state();
-            if !state.flow(self.flow).executing.contains_key(&index) {
-                // No list of executing commands told it, so the sweep takes it for ended.
+            let has_ended = state.entries[index].command.has_ended(now);
+            let flow = state.flow(self.flow);
+            let is_again = flow.of(index).heartbeats > 0;
+            // No list of executing commands told it, or none of a second reading.
+            if !flow.executing.contains_key(&index) || is_again && has_ended {
                 state.sees_ended(self.flow, index);
             }
         }
@@ -916,5 +954,5 @@ impl Tasks for Port {
     }
 }
 
-/// The pages that a sweep has asked for.
-pub(crate) type Asked = BTreeSet<(String, Option<String>)>;
+/// The pages that a sweep has asked for, and how often.
+pub(crate) type Asked = BTreeMap<(String, Option<String>), u64>;

@@ -35,7 +35,12 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                     self.report.blind = Some(error);
                     return None;
                 }
-                Err(_) => return None,
+                Err(NotRead::TooLong) => {
+                    // More is not to be had.
+                    self.memory.knows_executing = true;
+                    return None;
+                }
+                Err(NotRead::Failed(_)) => return None,
             }
         }
     }

@@ -43,6 +43,8 @@ pub struct Memory {
     last_whole_began: Option<Timestamp>,
     /// When the list of executing commands began whose sweep was cut short after it.
     pub(super) cut_short: Option<Timestamp>,
+    /// Whether a list of executing commands was read to its end.
+    pub(super) knows_executing: bool,
     /// Executing commands whose task may wait.
     executing: BTreeMap<CommandId, Waiting>,
     /// What was executing and is no longer, and was not looked at yet.
@@ -185,6 +187,7 @@ impl Memory {
 
     /// The list of executing commands was read to its end. What it did not tell has ended.
     pub(super) fn note_executing(&mut self, reading: &Reading) {
+        self.knows_executing = true;
         let known = std::mem::take(&mut self.executing).into_iter();
         let (executing, ended): (_, BTreeMap<_, _>) =
             known.partition(|(id, _)| reading.waited_for.contains(id));

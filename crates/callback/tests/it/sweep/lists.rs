@@ -150,6 +150,18 @@ async fn a_new_process_looks_back_over_the_whole_lookback_newest_first_30_pages_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_process_looks_back_when_it_knows_what_is_executing() {
+    let (world, mut process) = (World::new(), Process::new());
+    let given = given(1, 2 * HOUR, "InProgress");
+    given.clone().put_waited_for(&world);
+    world.fail_next(Op::ListPage, Fault::Throttled);
+    process.sweep(&world, 0).await;
+    // It ends before any sweep of this process has seen it.
+    given.is_now("Success").put(&world);
+    assert_eq!(process.sweeps(&world, 1..3).await.recovered, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_lookback_ends_at_its_age() {
     let (world, mut process) = (World::new(), Process::new());
     process.scope.lookback = 10 * HOUR;
