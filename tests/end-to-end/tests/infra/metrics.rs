@@ -121,6 +121,39 @@ fn every_alarm_tells_the_topic_when_it_begins_and_when_it_ends() {
     }
 }
 
+/// Alarms about sweeps count intervals, or periods of at least the longest. Three are enough: a task
+/// whose `HeartbeatSeconds` are four of them must not end before.
+#[test]
+fn alarms_about_sweeps_fit_every_interval() {
+    let seconds = |interval: &Value| -> u64 {
+        text(&interval["Seconds"]).parse().expect("a number of seconds")
+    };
+    let intervals = TEMPLATE["Mappings"]["SweepIntervals"].as_object().expect("intervals");
+    let longest = intervals.values().map(seconds).max().expect("an interval");
+    let interval = json!({
+        "Fn::FindInMap": ["SweepIntervals", { "Ref": "SweepIntervalMinutes" }, "Seconds"],
+    });
+    let sweep = json!({ "Ref": "SweepFunction" });
+    let mut counted = 0;
+    for (id, alarm) in resources("AWS::CloudWatch::Alarm") {
+        let periods = alarm["EvaluationPeriods"].as_u64().expect("a number of periods");
+        let to_alarm = alarm["DatapointsToAlarm"].as_u64().unwrap_or(periods);
+        if alarm["Dimensions"][0]["Value"] != sweep || (periods, to_alarm) == (1, 1) {
+            continue;
+        }
+        counted += 1;
+        let period = &alarm["Period"];
+        assert!(*period == interval || period.as_u64() >= Some(longest), "{id}: {period}");
+        assert!((2..=3).contains(&to_alarm), "{id}: {to_alarm}");
+        // CloudWatch's maximum for periods of less than an hour is a day.
+        assert!(periods * longest <= 86_400, "{id}: {periods}");
+    }
+    assert_eq!(counted, 4);
+    // A single empty period is one sweep that began late.
+    let missing = &TEMPLATE["Resources"]["SweepMissingAlarm"]["Properties"];
+    assert_eq!((&missing["EvaluationPeriods"], &missing["Period"]), (&json!(2), &interval));
+}
+
 /// The metrics of the alarms.
 fn alarms() -> Vec<Metric> {
     let metric = |alarm: &Value| {
