@@ -7,6 +7,7 @@ mod events;
 mod makefile;
 mod metrics;
 mod permissions;
+mod runbook;
 mod state_machines;
 mod template;
 
