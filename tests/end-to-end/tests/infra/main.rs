@@ -4,6 +4,7 @@ mod deploy_script;
 mod deploying;
 mod destroying;
 mod events;
+mod limits;
 mod makefile;
 mod metrics;
 mod permissions;

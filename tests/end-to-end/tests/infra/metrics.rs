@@ -95,6 +95,16 @@ fn what_needs_somebody_raises_an_alarm() {
 }
 
 #[test]
+fn the_cost_counts_each_alarm_and_each_metric_of_the_sweep() {
+    let readme = fs::read_to_string(workspace().join("infra/README.md")).expect("the README");
+    let alarms = ALARMS.len();
+    let row = format!("| alarms | {alarms} × $0.10 | {}.{}0 |", alarms / 10, alarms % 10);
+    assert!(readme.contains(&row), "{row}");
+    let metrics = format!("sweep up to {}.", metrics_of_sweep(FUNCTIONS[1]).len());
+    assert!(readme.contains(&metrics), "{metrics}");
+}
+
+#[test]
 fn what_is_going_on_is_on_the_dashboard() {
     let shown = shown();
     let named: BTreeSet<_> =
@@ -222,10 +232,8 @@ async fn emitted_by_relay(sandbox: &Sandbox) -> BTreeSet<Metric> {
     eventually("metrics of the relay", async || written(sandbox, FUNCTIONS[0])).await
 }
 
-/// All metrics that the sweep can write, each of them if it is not zero. What it has written in the
-/// sandbox is among them.
-async fn emitted_by_sweep(sandbox: &Sandbox) -> BTreeSet<Metric> {
-    let (resource, function) = FUNCTIONS[1];
+/// All metrics that the sweep can write, each of them if it is not zero.
+fn metrics_of_sweep((resource, function): (&str, &str)) -> BTreeSet<Metric> {
     let report = SweepReport {
         executing: 1,
         heartbeats: 1,
@@ -242,9 +250,14 @@ async fn emitted_by_sweep(sandbox: &Sandbox) -> BTreeSet<Metric> {
     let metrics = SweepMetrics { function_name: function, report, sweep_duration: 1, request_id };
     let mut line = Vec::new();
     metrics.emit(&mut line, Timestamp::now()).expect("room for a line");
-    let all = metrics_of(&serde_json::from_slice(&line).expect("a record"), resource);
-    let all = BTreeSet::from_iter(all);
+    let record = serde_json::from_slice(&line).expect("a record");
+    BTreeSet::from_iter(metrics_of(&record, resource))
+}
 
+/// All metrics that the sweep can write. What it has written in the sandbox is among them.
+async fn emitted_by_sweep(sandbox: &Sandbox) -> BTreeSet<Metric> {
+    let function = FUNCTIONS[1].1;
+    let all = metrics_of_sweep(FUNCTIONS[1]);
     let input = json!({ "InstanceIds": [NODES[0]], "Commands": ["sleep 60"] });
     let execution = sandbox.start_execution(STATE_MACHINE, &input).await;
     let event = fs::read_to_string(workspace().join("events/scheduled.json")).expect("an event");
