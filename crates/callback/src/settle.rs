@@ -337,7 +337,10 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
             // A running command is not answered, whatever becomes of its nodes.
             Err(_) if !ended(&command) => Vec::new(),
             Err(error) if error.is_final() => {
-                tracing::warn!(%command_id, %error, "the command's nodes can never be read");
+                tracing::warn!(
+                    %command_id, runbook = "NodesUnreadable", %error,
+                    "the command's nodes can never be read"
+                );
                 return Ok(Step::AnswerUnread { command, token, unread: Unread::Unreadable });
             }
             Err(source) => return Err(SettleError::ReadInvocations { command_id, source }),
@@ -393,7 +396,7 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
                     Err(error) if error.kind == CallErrorKind::Permanent => {
                         plugin.output.truncated = true;
                         tracing::warn!(
-                            command_id = %self.id, %instance_id, %error,
+                            command_id = %self.id, runbook = "OutputTruncated", %instance_id, %error,
                             "output stays truncated: reading it in full failed"
                         );
                     }
@@ -425,7 +428,7 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
                     Ok(read) => take_outputs(invocation, read),
                     // Do not leave the task waiting for an output that cannot be read.
                     Err(error) if error.kind == CallErrorKind::Permanent => tracing::warn!(
-                        command_id = %self.id, %instance_id, %error,
+                        command_id = %self.id, runbook = "OutputTruncated", %instance_id, %error,
                         "output stays truncated: reading the node failed"
                     ),
                     Err(source) => {
@@ -468,7 +471,10 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
         if let Some(outcome) = outcome(receipt, accepted) {
             return Ok(outcome);
         }
-        tracing::warn!(command_id = %self.id, "Step Functions rejects the command's report");
+        tracing::warn!(
+            command_id = %self.id, runbook = "ReportRejected",
+            "Step Functions rejects the command's report"
+        );
         self.answer_unread(token, command, Unread::Unreadable).await
     }
 

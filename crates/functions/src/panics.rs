@@ -36,7 +36,7 @@ pub async fn caught<T>(
 
 fn log(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
-    error!(place, said = literal(panic.payload()), "panicked");
+    error!(runbook = "Panicked", place, said = literal(panic.payload()), "panicked");
 }
 
 /// The message, if it is a string literal and so was not formatted at run time.

@@ -71,7 +71,14 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
         };
         match &result {
             Ok(Outcome::TokenRejected) => {
-                warn!(command_id, outcome, settle_duration_ms, event_to_answer_ms, "settled");
+                warn!(
+                    command_id,
+                    outcome,
+                    runbook = outcome,
+                    settle_duration_ms,
+                    event_to_answer_ms,
+                    "settled"
+                );
             }
             Ok(_) => {
                 info!(command_id, outcome, settle_duration_ms, event_to_answer_ms, "settled");
@@ -80,6 +87,7 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
                 error!(
                     command_id,
                     outcome,
+                    runbook = outcome,
                     settle_duration_ms,
                     error = error_chain(error),
                     "not settled"
@@ -97,7 +105,7 @@ impl<R: RunCommand, T: Tasks> Relay<R, T> {
         };
         // Failing here would make Lambda retry an event whose task has been answered.
         if let Err(error) = metrics.emit(metrics_to, now) {
-            error!(%error, "writing metrics failed");
+            error!(runbook = "MetricsFailed", %error, "writing metrics failed");
         }
         result.map(|outcome| RelayResponse {
             command_id: command_id.unwrap_or_default().to_owned(),

@@ -96,9 +96,11 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
         metrics_to: &mut impl Write,
     ) -> Result<SweepResponse, InvocationError> {
         let clock = Clock { began: context.now, since: Instant::now() };
-        let trigger = SweepTrigger::parse(event_json)
-            .map_err(InvocationError::from)
-            .inspect_err(|error| error!(error = error_chain(error), "not swept"))?;
+        let trigger = SweepTrigger::parse(event_json).map_err(|invalid| {
+            let error = InvocationError::from(invalid);
+            error!(runbook = error.name(), error = error_chain(&error), "not swept");
+            error
+        })?;
         let mut past = self.past.lock().await;
         let is_for_execution = trigger.cause == SweepCause::ExecutionEnded
             && !past.everything_is_due(clock.now(), self.scope.interval);
@@ -144,7 +146,7 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
             request_id: context.request_id,
         };
         if let Err(error) = metrics.emit(metrics_to, began) {
-            error!(%error, "writing metrics failed");
+            error!(runbook = "MetricsFailed", %error, "writing metrics failed");
         }
         match report.blind {
             Some(error) => Err(InvocationError::ListExecuting(error)),
@@ -246,7 +248,7 @@ fn log(report: &SweepReport, trigger: SweepTrigger, duration_ms: u64) {
     } = *report;
     let error = blind.as_ref().map(ToString::to_string);
     macro_rules! swept {
-        ($level:ident) => {
+        ($level:ident $(, runbook = $heading:literal)?) => {
             $level!(
                 ?cause,
                 executing,
@@ -260,15 +262,16 @@ fn log(report: &SweepReport, trigger: SweepTrigger, duration_ms: u64) {
                 truncated,
                 duration_ms,
                 error,
+                $(runbook = $heading,)?
                 "swept"
             )
         };
     }
     if blind.is_some() {
-        swept!(error);
+        swept!(error, runbook = "ListCommandsFailed");
     } else if recovered > 0 || rejected > 0 || refused > 0 || reused > 0 || failed > 0 || truncated
     {
-        swept!(warn);
+        swept!(warn, runbook = "Swept");
     } else if cause == SweepCause::Schedule && *report == SweepReport::default() {
         swept!(debug);
     } else {

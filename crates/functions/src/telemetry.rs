@@ -1,4 +1,5 @@
-//! Logs to standard output for CloudWatch Logs, as one JSON object per line.
+//! Logs to standard output for CloudWatch Logs, as one JSON object per line. The field `runbook` of
+//! each warning and error names a heading of infra/RUNBOOK.md.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;

@@ -23,7 +23,7 @@ macro_rules! programs {
 
 /// The Python program that starts moto, and its modules. They correct moto where it differs from
 /// AWS in what the project depends on.
-const PROGRAMS: [(&str, &str); 12] = programs![
+const PROGRAMS: [(&str, &str); 13] = programs![
     "authorization.py",
     "corrections/__init__.py",
     "corrections/cloudformation.py",
@@ -31,6 +31,7 @@ const PROGRAMS: [(&str, &str); 12] = programs![
     "corrections/iam.py",
     "corrections/lambda_.py",
     "corrections/s3.py",
+    "corrections/sqs.py",
     "corrections/ssm.py",
     "corrections/step_functions.py",
     "door.py",

@@ -1,7 +1,7 @@
 //! The look at executing commands: a heartbeat for each, and an end for those that nobody waits for.
 
 use futures_util::stream::{self, StreamExt};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::command::OnAbandon;
 use crate::ports::{Pulse, RunCommand, Tasks};
@@ -72,7 +72,13 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                     info!(command_id = %command.id, "cancelled, because its task is closed");
                     report.cancelled += 1;
                 }
-                Some(Err(error)) => report.count_failure(&command.id, &error),
+                Some(Err(error)) => {
+                    warn!(
+                        command_id = %command.id, runbook = "CancelFailed", %error,
+                        "sweeping a command failed"
+                    );
+                    report.failed += 1;
+                }
                 None => {}
             }
             match look {

@@ -28,7 +28,10 @@ pub(super) async fn look(tasks: &impl Tasks, pace: &Pace, command: &Waiting) -> 
         Ok(pulse) => Look::Pulse(pulse),
         Err(error) if error.kind == CallErrorKind::Permanent => Look::Refused(error),
         Err(error) => {
-            warn!(command_id = %command.id, %error, "sweeping a command failed");
+            warn!(
+                command_id = %command.id, runbook = "HeartbeatFailed", %error,
+                "sweeping a command failed"
+            );
             Look::Failed
         }
     }

@@ -85,7 +85,7 @@ impl<'a, R: RunCommand, T> Pass<'a, R, T> {
         match self.run_command.commands(listing, page).await {
             Ok(page) => Ok(Some(self.waiting(page))),
             Err(error) => {
-                warn!(?list, %error, "listing commands failed");
+                warn!(runbook = "ListCommandsFailed", ?list, %error, "listing commands failed");
                 self.report.failed += 1;
                 if pages == 0 || error.kind == CallErrorKind::Permanent {
                     // The place where it would go on may be what is refused.
@@ -121,7 +121,7 @@ impl<'a, R: RunCommand, T> Pass<'a, R, T> {
                 Ok(command) if self.scope.documents.include(&command.document_name) => command,
                 Ok(_) => continue,
                 Err(error) => {
-                    warn!(%error, "reading a listed command failed");
+                    warn!(runbook = "ListedCommandInvalid", %error, "reading a listed command failed");
                     self.report.failed += 1;
                     continue;
                 }
@@ -139,7 +139,10 @@ impl<'a, R: RunCommand, T> Pass<'a, R, T> {
                     waiting.push(command);
                 }
                 Some(Err(error)) if self.memory.refuse(&id, Refusal::Denied, self.now) => {
-                    warn!(command_id = %id, %error, "no task can have this token");
+                    warn!(
+                        command_id = %id, runbook = "TokenRejected", %error,
+                        "no task can have this token"
+                    );
                     self.report.rejected += 1;
                 }
                 Some(Err(_)) | None => {}

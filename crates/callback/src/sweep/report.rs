@@ -1,13 +1,12 @@
 //! What a sweep found and did.
 
-use std::error::Error;
-
 use jiff::Timestamp;
 use tracing::{debug, warn};
 
 use crate::error_chain;
 use crate::id::CommandId;
 use crate::ports::CallError;
+use crate::settle::SettleError;
 use crate::sweep::memory::{Memory, Refusal};
 
 /// What a sweep found and did.
@@ -42,15 +41,21 @@ impl SweepReport {
         self.failed == 0 && !self.truncated
     }
 
-    pub(super) fn count_failure(&mut self, id: &CommandId, error: &(dyn Error + 'static)) {
-        warn!(command_id = %id, error = error_chain(error), "sweeping a command failed");
+    pub(super) fn count_failure(&mut self, id: &CommandId, error: &SettleError) {
+        warn!(
+            command_id = %id, runbook = error.name(), error = error_chain(error),
+            "sweeping a command failed"
+        );
         self.failed += 1;
     }
 
     /// Counts a token that Step Functions rejects; logs it once.
     pub(super) fn reject(&mut self, memory: &mut Memory, id: &CommandId, now: Timestamp) {
         if memory.refuse(id, Refusal::Rejected, now) {
-            warn!(command_id = %id, "Step Functions rejects the command's task token");
+            warn!(
+                command_id = %id, runbook = "TokenRejected",
+                "Step Functions rejects the command's task token"
+            );
         }
         self.rejected += 1;
     }
@@ -58,7 +63,7 @@ impl SweepReport {
     /// Counts a token that two commands carry, and logs it.
     pub(super) fn reuse(&mut self, older: &CommandId, newer: &CommandId) {
         warn!(
-            command_id = %newer, older_command_id = %older,
+            command_id = %newer, older_command_id = %older, runbook = "TokenReused",
             "an older command carries the same task token: the sweep answers for that one only"
         );
         self.reused += 1;
@@ -73,7 +78,10 @@ impl SweepReport {
         error: &CallError,
     ) {
         if memory.refuse(id, Refusal::Denied, now) {
-            warn!(command_id = %id, %error, "the task of this command may not be answered from here");
+            warn!(
+                command_id = %id, runbook = "Refused", %error,
+                "the task of this command may not be answered from here"
+            );
             self.refused += 1;
         } else {
             debug!(command_id = %id, %error, "still refused");

@@ -66,7 +66,7 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                 // Any other outcome: its event came after all.
                 if matches!(outcome, Outcome::Succeeded | Outcome::Failed { .. }) {
                     warn!(
-                        command_id = %id, outcome = outcome.name(),
+                        command_id = %id, runbook = "Recovered", outcome = outcome.name(),
                         "answered a task whose completion event was lost"
                     );
                     self.report.recovered += 1;

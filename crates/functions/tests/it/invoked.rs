@@ -55,12 +55,11 @@ pub(crate) async fn invoked<T: Serialize>(
     }
     // The next line of standard output begins a line of its own.
     assert!(metrics.is_empty() || metrics.ends_with('\n'), "{metrics}");
-    Invoked {
-        returned,
-        has_failed,
-        log: log.lines().map(LogLine::parse).collect(),
-        metrics: metrics.lines().map(record).collect(),
+    let log: Vec<_> = log.lines().map(LogLine::parse).collect();
+    for line in log.iter().filter(|line| ["WARN", "ERROR"].contains(&line.level.as_str())) {
+        assert!(line.field("runbook").is_some(), "no heading of the runbook: {line:?}");
     }
+    Invoked { returned, has_failed, log, metrics: metrics.lines().map(record).collect() }
 }
 
 impl Invoked {

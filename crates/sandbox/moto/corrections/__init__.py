@@ -4,9 +4,10 @@ One module for each AWS service. Each function `correct_...` says what AWS does.
 ../tests show that moto alone still differs: when one fails, remove its correction.
 """
 
-from corrections import cloudformation, eventbridge, iam, lambda_, s3, ssm, step_functions
+from corrections import cloudformation, eventbridge, iam, lambda_, s3, sqs, ssm, step_functions
 
 
 def correct_all():
-    for service in (cloudformation, eventbridge, iam, lambda_, s3, ssm, step_functions):
+    services = (cloudformation, eventbridge, iam, lambda_, s3, sqs, ssm, step_functions)
+    for service in services:
         service.correct()

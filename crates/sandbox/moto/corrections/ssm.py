@@ -2,7 +2,8 @@
 
 import json
 
-from moto.ssm.models import Document
+from moto.ssm.exceptions import DocumentAlreadyExists
+from moto.ssm.models import Document, SimpleSystemManagerBackend
 
 
 def correct_documents_of_stacks():
@@ -18,5 +19,18 @@ def correct_documents_of_stacks():
     Document.__init__ = initialize_from_text
 
 
+def correct_second_documents():
+    """AWS: the error of a second document of a name says the name."""
+    create_document = SimpleSystemManagerBackend.create_document
+
+    def create_first_document(self, *args, name, **kwargs):
+        if self._documents.get(name):
+            raise DocumentAlreadyExists(f"Document with same name {name} already exists")
+        return create_document(self, *args, name=name, **kwargs)
+
+    SimpleSystemManagerBackend.create_document = create_first_document
+
+
 def correct():
     correct_documents_of_stacks()
+    correct_second_documents()

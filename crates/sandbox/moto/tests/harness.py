@@ -250,8 +250,13 @@ def package():
 
 def code(call, *arguments, **named):
     """The code of the call's error, or "accepted"."""
+    return refusal(call, *arguments, **named)[0]
+
+
+def refusal(call, *arguments, **named):
+    """The code and the message of the call's error, or "accepted" and nothing."""
     try:
         call(*arguments, **named)
     except ClientError as error:
-        return error.response["Error"]["Code"]
-    return "accepted"
+        return error.response["Error"]["Code"], error.response["Error"]["Message"]
+    return "accepted", ""

@@ -2,7 +2,7 @@
 
 import json
 
-from harness import Correction
+from harness import Correction, code
 
 
 class EventBridge(Correction):
@@ -21,3 +21,21 @@ class EventBridge(Correction):
             return results
 
         self.check(probe, moto=[None, None], aws=[True, False])
+
+    def test_a_pattern_has_at_most_2048_characters(self):
+        def pattern(characters):
+            frame = len(json.dumps({"source": [""]}))
+            return {"source": ["x" * (characters - frame)]}
+
+        def probe(moto):
+            codes = []
+            for characters in (2048, 2049):
+                text = json.dumps(pattern(characters))
+                codes.append(code(moto.events.put_rule, Name=moto.name(), EventPattern=text))
+                properties = {"EventPattern": pattern(characters)}
+                rule = {"Type": "AWS::Events::Rule", "Properties": properties}
+                codes.append(code(moto.stack, {"R": rule}))
+            return codes
+
+        refused = "LimitExceededException"
+        self.check(probe, moto=["accepted"] * 4, aws=["accepted"] * 2 + [refused] * 2)

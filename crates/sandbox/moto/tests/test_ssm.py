@@ -2,7 +2,7 @@
 
 import json
 
-from harness import Correction
+from harness import Correction, refusal
 
 
 class SystemsManager(Correction):
@@ -23,3 +23,26 @@ class SystemsManager(Correction):
                 return "not JSON"
 
         self.check(probe, moto="not JSON", aws="2.2")
+
+    def test_a_second_document_of_a_name_is_refused_by_its_name(self):
+        content = {"schemaVersion": "2.2", "description": "d", "mainSteps": []}
+
+        def probe(moto):
+            name = moto.name()
+            document = {"Name": name, "DocumentType": "Command", "DocumentFormat": "JSON"}
+            as_text = {**document, "Content": json.dumps(content)}
+            moto.ssm.create_document(**as_text)
+            properties = {**document, "Content": content}
+            resource = {"Type": "AWS::SSM::Document", "Properties": properties}
+            refusals = [
+                refusal(moto.ssm.create_document, **as_text),
+                refusal(moto.stack, {"D": resource}),
+            ]
+            return [(code, message.replace(name, "NAME")) for code, message in refusals]
+
+        code = "DocumentAlreadyExists"
+        self.check(
+            probe,
+            moto=[(code, "The specified document already exists.")] * 2,
+            aws=[(code, "Document with same name NAME already exists")] * 2,
+        )

@@ -4,9 +4,11 @@ mod deploy_script;
 mod deploying;
 mod destroying;
 mod events;
+mod limits;
 mod makefile;
 mod metrics;
 mod permissions;
+mod runbook;
 mod state_machines;
 mod template;
 

@@ -95,6 +95,16 @@ fn what_needs_somebody_raises_an_alarm() {
 }
 
 #[test]
+fn the_cost_counts_each_alarm_and_each_metric_of_the_sweep() {
+    let readme = fs::read_to_string(workspace().join("infra/README.md")).expect("the README");
+    let alarms = ALARMS.len();
+    let row = format!("| alarms | {alarms} × $0.10 | {}.{}0 |", alarms / 10, alarms % 10);
+    assert!(readme.contains(&row), "{row}");
+    let metrics = format!("sweep up to {}.", metrics_of_sweep(FUNCTIONS[1]).len());
+    assert!(readme.contains(&metrics), "{metrics}");
+}
+
+#[test]
 fn what_is_going_on_is_on_the_dashboard() {
     let shown = shown();
     let named: BTreeSet<_> =
@@ -119,6 +129,39 @@ fn every_alarm_tells_the_topic_when_it_begins_and_when_it_ends() {
         assert!(alarm["AlarmDescription"].is_string(), "{id} says what it means");
         assert!(alarm["TreatMissingData"].is_string(), "{id} says what silence means");
     }
+}
+
+/// Alarms about sweeps count intervals, or periods of at least the longest. Three are enough: a task
+/// whose `HeartbeatSeconds` are four of them must not end before.
+#[test]
+fn alarms_about_sweeps_fit_every_interval() {
+    let seconds = |interval: &Value| -> u64 {
+        text(&interval["Seconds"]).parse().expect("a number of seconds")
+    };
+    let intervals = TEMPLATE["Mappings"]["SweepIntervals"].as_object().expect("intervals");
+    let longest = intervals.values().map(seconds).max().expect("an interval");
+    let interval = json!({
+        "Fn::FindInMap": ["SweepIntervals", { "Ref": "SweepIntervalMinutes" }, "Seconds"],
+    });
+    let sweep = json!({ "Ref": "SweepFunction" });
+    let mut counted = 0;
+    for (id, alarm) in resources("AWS::CloudWatch::Alarm") {
+        let periods = alarm["EvaluationPeriods"].as_u64().expect("a number of periods");
+        let to_alarm = alarm["DatapointsToAlarm"].as_u64().unwrap_or(periods);
+        if alarm["Dimensions"][0]["Value"] != sweep || (periods, to_alarm) == (1, 1) {
+            continue;
+        }
+        counted += 1;
+        let period = &alarm["Period"];
+        assert!(*period == interval || period.as_u64() >= Some(longest), "{id}: {period}");
+        assert!((2..=3).contains(&to_alarm), "{id}: {to_alarm}");
+        // CloudWatch's maximum for periods of less than an hour is a day.
+        assert!(periods * longest <= 86_400, "{id}: {periods}");
+    }
+    assert_eq!(counted, 4);
+    // A single empty period is one sweep that began late.
+    let missing = &TEMPLATE["Resources"]["SweepMissingAlarm"]["Properties"];
+    assert_eq!((&missing["EvaluationPeriods"], &missing["Period"]), (&json!(2), &interval));
 }
 
 /// The metrics of the alarms.
@@ -189,10 +232,8 @@ async fn emitted_by_relay(sandbox: &Sandbox) -> BTreeSet<Metric> {
     eventually("metrics of the relay", async || written(sandbox, FUNCTIONS[0])).await
 }
 
-/// All metrics that the sweep can write, each of them if it is not zero. What it has written in the
-/// sandbox is among them.
-async fn emitted_by_sweep(sandbox: &Sandbox) -> BTreeSet<Metric> {
-    let (resource, function) = FUNCTIONS[1];
+/// All metrics that the sweep can write, each of them if it is not zero.
+fn metrics_of_sweep((resource, function): (&str, &str)) -> BTreeSet<Metric> {
     let report = SweepReport {
         executing: 1,
         heartbeats: 1,
@@ -209,9 +250,14 @@ async fn emitted_by_sweep(sandbox: &Sandbox) -> BTreeSet<Metric> {
     let metrics = SweepMetrics { function_name: function, report, sweep_duration: 1, request_id };
     let mut line = Vec::new();
     metrics.emit(&mut line, Timestamp::now()).expect("room for a line");
-    let all = metrics_of(&serde_json::from_slice(&line).expect("a record"), resource);
-    let all = BTreeSet::from_iter(all);
+    let record = serde_json::from_slice(&line).expect("a record");
+    BTreeSet::from_iter(metrics_of(&record, resource))
+}
 
+/// All metrics that the sweep can write. What it has written in the sandbox is among them.
+async fn emitted_by_sweep(sandbox: &Sandbox) -> BTreeSet<Metric> {
+    let function = FUNCTIONS[1].1;
+    let all = metrics_of_sweep(FUNCTIONS[1]);
     let input = json!({ "InstanceIds": [NODES[0]], "Commands": ["sleep 60"] });
     let execution = sandbox.start_execution(STATE_MACHINE, &input).await;
     let event = fs::read_to_string(workspace().join("events/scheduled.json")).expect("an event");

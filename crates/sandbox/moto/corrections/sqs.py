@@ -1,0 +1,39 @@
+"""Corrections of SQS."""
+
+import time
+
+from moto.sqs.exceptions import SQSException
+from moto.sqs.models import SQSBackend
+
+# SQS API, DeleteQueue.
+NAME_FREE_AFTER_SECONDS = 60
+
+
+def correct_names_of_deleted_queues():
+    """AWS: for 60 seconds after a queue was deleted, no other can be created with its name."""
+    create_queue, delete_queue = SQSBackend.create_queue, SQSBackend.delete_queue
+
+    def deletions(backend):
+        """The time at which each queue was deleted, by name."""
+        return backend.__dict__.setdefault("deletions", {})
+
+    def create_queue_with_free_name(self, name, *args, **kwargs):
+        deleted = deletions(self).get(name)
+        if deleted is not None and time.monotonic() - deleted < NAME_FREE_AFTER_SECONDS:
+            raise SQSException(
+                "QueueDeletedRecently",
+                "You must wait 60 seconds after deleting a queue before you can create another "
+                "with the same name.",
+            )
+        return create_queue(self, name, *args, **kwargs)
+
+    def delete_queue_and_note(self, queue_name):
+        delete_queue(self, queue_name)
+        deletions(self)[queue_name] = time.monotonic()
+
+    SQSBackend.create_queue = create_queue_with_free_name
+    SQSBackend.delete_queue = delete_queue_and_note
+
+
+def correct():
+    correct_names_of_deleted_queues()

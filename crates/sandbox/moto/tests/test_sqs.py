@@ -1,0 +1,48 @@
+"""Each correction of SQS is needed, and works."""
+
+from harness import Correction, refusal
+
+REFUSED = (
+    "AWS.SimpleQueueService.QueueDeletedRecently",
+    "You must wait 60 seconds after deleting a queue before you can create another with the same "
+    "name.",
+)
+# Creates a queue again, so many seconds after it was deleted.
+CREATE_AGAIN = """
+import time
+from moto.sqs.models import SQSBackend
+from moto.core.exceptions import ServiceException
+clock = 0
+time.monotonic = lambda: clock
+queues = SQSBackend("us-east-1", "123456789012")
+queues.create_queue("name")
+queues.delete_queue("name")
+for clock in (0, 59, 60):
+    try:
+        queues.create_queue("name")
+        print(clock, "accepted", end=";")
+    except ServiceException as error:
+        print(clock, error.code, end=";")
+"""
+
+
+class Sqs(Correction):
+    def test_the_name_of_a_deleted_queue_is_not_free_at_once(self):
+        def probe(moto):
+            name = moto.name()
+            url = moto.sqs.create_queue(QueueName=name)["QueueUrl"]
+            same = refusal(moto.sqs.create_queue, QueueName=name)
+            moto.sqs.delete_queue(QueueUrl=url)
+            other = refusal(moto.sqs.create_queue, QueueName=moto.name())
+            return [same, other, refusal(moto.sqs.create_queue, QueueName=name)]
+
+        accepted = ("accepted", "")
+        self.check(probe, moto=[accepted] * 3, aws=[accepted, accepted, REFUSED])
+
+    def test_the_name_of_a_deleted_queue_is_free_after_a_minute(self):
+        self.check_program(
+            "from corrections import sqs; sqs.correct()",
+            CREATE_AGAIN,
+            moto="0 accepted;59 accepted;60 accepted;",
+            aws="0 QueueDeletedRecently;59 QueueDeletedRecently;60 accepted;",
+        )
