@@ -276,7 +276,7 @@ pub const ALL: &[Mutation] = &[
         name: "goes-on-where-it-is-refused",
         rule: "what has ended is answered in three intervals",
         file: "sweep/pass.rs",
-        find: "if error.kind == CallErrorKind::Permanent {",
+        find: "if pages == 0 || error.kind == CallErrorKind::Permanent {",
         replace: "if error.kind == CallErrorKind::Permanent && pages == usize::MAX {",
     },
     Mutation {

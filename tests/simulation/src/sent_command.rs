@@ -68,8 +68,8 @@ impl SentCommand {
         let ending = chance.of("ending").weigh(&Ending::WEIGHTS);
         let most_nodes = if settings.executions > 50 { 2 } else { 60 };
         let few = u64::from(ending.needs_two_nodes()) + 1;
-        // At most one large command in a history, because sweeps settle one at a time.
-        let is_large = execution == 0 && attempt == 0 && chance.of("is large").hits(80);
+        let is_large =
+            attempt == 0 && chance.of("is large").hits(if execution == 0 { 80 } else { 10 });
         let count = if is_large {
             u64::from(LARGE_NODES_MIN) + chance.of("large").between(0, 60)
         } else {
