@@ -4,7 +4,8 @@
 
 Environment: MOTO_PORT is the port of the sandbox, through which state machines call every service.
 They use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Only requests that carry SANDBOX_SECRET are
-answered. Moto ends when its stdin closes, so that it never outlives the sandbox.
+answered. DEMANDED_BOUNDARY, if it is set, is the ARN of the boundary without which no role can be
+created. Moto ends when its stdin closes, so that it never outlives the sandbox.
 """
 
 import argparse

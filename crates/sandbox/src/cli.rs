@@ -90,6 +90,10 @@ pub struct Options {
     /// policies of these roles do not allow.
     #[arg(long)]
     enforce_policies: bool,
+    /// Deny roles without this permissions boundary, as a service control policy does. The sandbox
+    /// creates the policy; --parameter PermissionsBoundaryArn=ARN gives it to the roles of its stack.
+    #[arg(long, value_name = "ARN")]
+    demand_boundary: Option<String>,
     #[command(flatten)]
     faults: Faults,
 }
@@ -153,6 +157,7 @@ impl Options {
             managed_after: Duration::from_secs_f64(self.managed_seconds),
             schedule_every: self.schedule_seconds.map(Duration::from_secs),
             enforce_policies: self.enforce_policies,
+            demanded_boundary: self.demand_boundary,
             faults: self.faults.rates(),
         }
     }

@@ -73,6 +73,8 @@ pub struct Settings {
     pub schedule_every: Option<Duration>,
     /// Whether functions and runbooks call under their own roles.
     pub enforce_policies: bool,
+    /// The permissions boundary without which no role can be created.
+    pub demanded_boundary: Option<String>,
     /// What goes wrong.
     pub faults: Faults,
 }
@@ -172,6 +174,7 @@ impl Sandbox {
             sandbox_port: port,
             region: settings.region.clone(),
             credentials: credentials.clone(),
+            demanded_boundary: settings.demanded_boundary.clone(),
             mark: mark.clone(),
         })
         .await?;

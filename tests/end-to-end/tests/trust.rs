@@ -67,7 +67,8 @@ fn create_dev_stack(sandbox: &Sandbox) {
     let create =
         ["cloudformation", "create-stack", "--stack-name", DEV, "--template-body", &template];
     let parameters = json!(parameters).to_string();
-    sandbox.aws_cli(&[&create[..], &["--parameters", &parameters]].concat());
+    let rest = ["--parameters", &parameters, "--capabilities", "CAPABILITY_NAMED_IAM"];
+    sandbox.aws_cli(&[&create[..], &rest].concat());
 }
 
 /// An event of the schedule.

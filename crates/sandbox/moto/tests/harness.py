@@ -120,6 +120,7 @@ class Moto:
             client("ssm"),
         )
         self.buckets, self.iam, self.tokens = client("s3"), client("iam"), client("sts")
+        self.keys, self.logs, self.ec2 = client("kms"), client("logs"), client("ec2")
         self.iam.create_role(RoleName="tester", AssumeRolePolicyDocument="{}")
         self.count = 0
 
@@ -189,18 +190,43 @@ class Moto:
     def stack(self, resources, **sections):
         name = self.name()
         template = {"Resources": resources, **sections}
-        self.stacks.create_stack(StackName=name, TemplateBody=json.dumps(template))
+        self.stacks.create_stack(
+            StackName=name,
+            TemplateBody=json.dumps(template),
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
         outputs = self.stacks.describe_stacks(StackName=name)["Stacks"][0].get("Outputs", [])
         return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
-    def function(self):
+    def updated(self, resource, changed):
+        """The stack of a resource, after an update that changes the resource's properties."""
+        name = self.name()
+        arguments = {"StackName": name, "Capabilities": ["CAPABILITY_NAMED_IAM"]}
+        for call, properties in (
+            (self.stacks.create_stack, resource["Properties"]),
+            (self.stacks.update_stack, {**resource["Properties"], **changed}),
+        ):
+            given = {key: value for key, value in properties.items() if value is not None}
+            template = {"Resources": {"R": {**resource, "Properties": given}}}
+            call(TemplateBody=json.dumps(template), **arguments)
+        return name
+
+    def physical(self, stack):
+        """The name of the resource of a stack that has only one."""
+        described = self.stacks.describe_stack_resource(StackName=stack, LogicalResourceId="R")
+        return described["StackResourceDetail"]["PhysicalResourceId"]
+
+    def function(self, **arguments):
         name = self.name()
         self.functions.create_function(
-            FunctionName=name,
-            Runtime="provided.al2023",
-            Handler="bootstrap",
-            Role=ROLE,
-            Code={"ZipFile": package()},
+            **{
+                "FunctionName": name,
+                "Runtime": "provided.al2023",
+                "Handler": "bootstrap",
+                "Role": ROLE,
+                "Code": {"ZipFile": package()},
+                **arguments,
+            }
         )
         return name
 
