@@ -243,7 +243,7 @@ def deploy(aws, options):
         s3_bucket=options.bucket,
         s3_prefix=options.stack,
         force_upload=True,
-        capabilities="CAPABILITY_NAMED_IAM",
+        capabilities="CAPABILITY_IAM",
         no_fail_on_empty_changeset=True,
         parameter_overrides=[f"{key}={value}" for key, value in parameters.items()],
     )

@@ -6,7 +6,7 @@ use std::fs;
 use sandbox_client::{ACCOUNT, REGION, Sandbox, workspace};
 use serde_json::{Value, json};
 
-use crate::deploy_script::{fail, new_bucket, small_functions};
+use crate::deploy_script::{new_bucket, small_functions};
 use crate::{TEMPLATE, deploy_script, resources, succeed};
 
 /// Each role and managed policy, with all that it may do.
@@ -212,12 +212,23 @@ async fn a_deployed_stack_grants_what_its_parameters_say() {
         assert_eq!(output(&sandbox, &few, name), None, "{name}");
         assert!(output(&sandbox, &many, name).is_some(), "{name}");
     }
-    let nodes = |role: &str| policy(role, "nodes")[0].take();
-    assert_eq!(nodes(&format!("{many}-SSMSyncRole")).get("Condition"), None);
+    let nodes = |stack: &str| policy(&role_of(stack, "SSMSyncRole"), "nodes")[0].take();
+    assert_eq!(nodes(&many).get("Condition"), None);
     let condition = json!({ "StringEquals": { "ssm:resourceTag/RunCommandRelay": "allowed" } });
-    assert_eq!(nodes("SSMSyncRole")["Condition"], condition);
-    let get = ["iam", "get-role", "--role-name", &format!("{few}-SSMSyncRole")];
-    assert!(fail(&mut deploy_script::aws_cli(&sandbox, &get)).contains("NoSuchEntity"));
+    assert_eq!(nodes("run-command-relay")["Condition"], condition);
+    let roles = sandbox.aws_cli(&["iam", "list-roles", "--query", "Roles[].RoleName"]);
+    assert!(!roles.to_string().contains(&format!("{few}-SSMSyncRole")), "{roles}");
+}
+
+/// With them, another region and another stack of the account would find the names taken.
+#[test]
+fn nothing_of_iam_has_a_name_of_its_own() {
+    for (id, role) in resources("AWS::IAM::Role") {
+        assert_eq!(role.get("RoleName"), None, "{id}");
+    }
+    for (id, policy) in resources("AWS::IAM::ManagedPolicy") {
+        assert_eq!(policy.get("ManagedPolicyName"), None, "{id}");
+    }
 }
 
 /// An output of a stack, if it has it.
