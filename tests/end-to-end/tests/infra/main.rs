@@ -1,5 +1,6 @@
 //! The stack: what its template says, what comes of it when it is deployed, and how it is deployed.
 
+mod combinations;
 mod deploy_script;
 mod deploying;
 mod destroying;
