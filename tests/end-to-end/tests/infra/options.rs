@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use sandbox_client::{Sandbox, python_tool, workspace};
+use serde_json::{Value, json};
 
 use crate::deploy_script::{fail, script, user};
 use crate::succeed;
@@ -78,6 +79,51 @@ async fn a_parameter_that_cloudformation_would_refuse_or_the_cli_ignore_is_told(
         assert!(said.contains(expected), "{parameter}: {said}");
     }
     succeed(&mut check("LogRetentionDays=3 RelayTimeoutSeconds=15 'ExtraDocumentNames=One, Two'"));
+}
+
+/// Checks parameters together, as they would be after the deployment.
+const TOGETHER: &str = r#"
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import deploy
+values = json.loads(sys.argv[2])
+deploy.check_network(values)
+deploy.check_key(values, "eu-central-1")
+"#;
+
+#[tokio::test]
+async fn parameters_that_cannot_work_together_are_refused() {
+    let sandbox = Sandbox::shared().await;
+    let check = |values: &Value| {
+        let mut python = Command::new(python_tool("python"));
+        user(&sandbox, &mut python);
+        python.args(["-c", TOGETHER]).arg(workspace().join("infra")).arg(values.to_string());
+        python
+    };
+    let key = |region: &str| format!("arn:aws:kms:{region}:111122223333:key/1234");
+    for (values, expected) in [
+        (json!({ "SubnetIds": "subnet-1" }), "expected SecurityGroupIds in PARAMETERS"),
+        (
+            json!({ "SecurityGroupIds": "sg-1", "SubnetIds": "" }),
+            "expected SubnetIds in PARAMETERS",
+        ),
+        (
+            json!({ "KmsKeyArn": key("eu-west-1") }),
+            "expected KmsKeyArn in PARAMETERS to be a key in eu",
+        ),
+        (json!({ "KmsKeyArn": "alias/mine" }), "got 'alias/mine'"),
+    ] {
+        let said = fail(&mut check(&values));
+        assert!(said.contains(expected), "{values}: {said}");
+    }
+    for values in [
+        json!({}),
+        json!({ "SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1" }),
+        json!({ "SubnetIds": "", "SecurityGroupIds": "", "KmsKeyArn": "" }),
+        json!({ "KmsKeyArn": key("eu-central-1") }),
+    ] {
+        succeed(&mut check(&values));
+    }
 }
 
 #[tokio::test]
