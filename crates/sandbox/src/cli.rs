@@ -86,6 +86,9 @@ pub struct Options {
     /// the sweep to it.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     schedule_seconds: Option<u64>,
+    /// The account's limit of concurrent executions in Lambda. Functions cannot reserve the last 100.
+    #[arg(long, default_value_t = 1000)]
+    concurrency_limit: u32,
     /// Let functions and automation documents call under their own roles, and refuse what the
     /// policies of these roles do not allow.
     #[arg(long)]
@@ -156,6 +159,7 @@ impl Options {
             retry_after: Duration::from_secs_f64(self.retry_seconds),
             managed_after: Duration::from_secs_f64(self.managed_seconds),
             schedule_every: self.schedule_seconds.map(Duration::from_secs),
+            concurrency_limit: self.concurrency_limit,
             enforce_policies: self.enforce_policies,
             demanded_boundary: self.demand_boundary,
             faults: self.faults.rates(),

@@ -88,6 +88,8 @@ pub struct Settings {
     pub sandbox_port: u16,
     /// The region.
     pub region: String,
+    /// How many executions of functions Lambda allows at a time, in the whole account.
+    pub concurrency_limit: u32,
     /// The key of this run, with which moto's state machines call.
     pub credentials: Credentials,
     /// The permissions boundary without which no role can be created.
@@ -169,6 +171,7 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("MOTO_PORT", settings.sandbox_port.to_string())
+        .env("MOTO_LAMBDA_CONCURRENCY_QUOTA", settings.concurrency_limit.to_string())
         .env("AWS_DEFAULT_REGION", &settings.region)
         .env("AWS_ACCESS_KEY_ID", access_key_id)
         .env("AWS_SECRET_ACCESS_KEY", secret_access_key)

@@ -4,6 +4,7 @@ import fnmatch
 import json
 import os
 
+from moto.awslambda import urls
 from moto.awslambda.exceptions import InvalidParameterValueException
 from moto.awslambda.models import EventInvokeConfig, LambdaBackend, LambdaFunction
 from moto.awslambda.utils import get_backend
@@ -18,6 +19,9 @@ from corrections import kms
 
 # What Lambda calls under the role of a function in a VPC.
 NETWORK_CALLS = ("CreateNetworkInterface", "DescribeNetworkInterfaces", "DeleteNetworkInterface")
+
+# What must stay for functions without a reservation.
+UNRESERVED_MIN = 100
 
 
 def correct_event_invoke_config():
@@ -198,7 +202,7 @@ def check_key(arn, account, region):
 
 
 def correct_functions_of_stacks():
-    """AWS: a stack sets the key of a function; its updates also change network and concurrency."""
+    """AWS: a stack sets the key of a function, and its updates change network and key."""
     create = LambdaFunction.create_from_cloudformation_json.__func__
     update = LambdaFunction.update_from_cloudformation_json.__func__
 
@@ -223,7 +227,7 @@ def correct_functions_of_stacks():
             "VpcConfig": properties.get("VpcConfig"),
             "KMSKeyArn": properties.get("KmsKeyArn"),
         }
-        function = update(
+        return update(
             cls,
             original_resource,
             new_resource_name,
@@ -231,11 +235,65 @@ def correct_functions_of_stacks():
             account_id,
             region_name,
         )
-        function.reserved_concurrency = properties.get("ReservedConcurrentExecutions")
-        return function
 
     LambdaFunction.create_from_cloudformation_json = create_from_cloudformation_json
     LambdaFunction.update_from_cloudformation_json = update_from_cloudformation_json
+
+
+def unreserved(backend, without=None):
+    """What functions, except this one, leave of the account's limit."""
+    functions = backend.list_functions()
+    reserved = [each.reserved_concurrency for each in functions if each.function_name != without]
+    limit = int(os.environ["MOTO_LAMBDA_CONCURRENCY_QUOTA"])
+    return limit - sum(int(each) for each in reserved if each)
+
+
+def correct_reservations():
+    """AWS: a stack reserves concurrency only as far as 100 of the account's limit stay unreserved.
+
+    Moto sees to that in PutFunctionConcurrency alone, and ignores reservations that change.
+    """
+    create_function = LambdaBackend.create_function
+    update = LambdaFunction.update_from_cloudformation_json.__func__
+
+    def check(backend, name, wanted):
+        if wanted and unreserved(backend, without=name) - int(wanted) < UNRESERVED_MIN:
+            raise InvalidParameterValueException(
+                "Specified ReservedConcurrentExecutions for function decreases account's "
+                f"UnreservedConcurrentExecution below its minimum value of [{UNRESERVED_MIN}]."
+            )
+
+    def create_function_if_allowed(self, spec):
+        check(self, spec.get("FunctionName"), spec.get("ReservedConcurrentExecutions"))
+        return create_function(self, spec)
+
+    def update_with_reservation(
+        cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+    ):
+        wanted = cloudformation_json["Properties"].get("ReservedConcurrentExecutions")
+        check(get_backend(account_id, region_name), original_resource.function_name, wanted)
+        original_resource.reserved_concurrency = wanted
+        return update(
+            cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+        )
+
+    LambdaBackend.create_function = create_function_if_allowed
+    LambdaFunction.update_from_cloudformation_json = classmethod(update_with_reservation)
+
+
+def correct_account_settings():
+    """AWS: GetAccountSettings tells the limit. Moto does not know this operation."""
+
+    def get_account_settings(request, full_url, headers):
+        region = headers["Authorization"].split("/")[2]
+        backend = get_backend(DEFAULT_ACCOUNT_ID, region)
+        limit = {
+            "ConcurrentExecutions": int(os.environ["MOTO_LAMBDA_CONCURRENCY_QUOTA"]),
+            "UnreservedConcurrentExecutions": unreserved(backend),
+        }
+        return 200, {}, json.dumps({"AccountLimit": limit, "AccountUsage": {}})
+
+    urls.url_paths["{0}/(?P<api_version>[^/]+)/account-settings/?$"] = get_account_settings
 
 
 def correct():
@@ -243,3 +301,5 @@ def correct():
     correct_functions_of_stacks()
     correct_event_invoke_config()
     correct_code_location()
+    correct_reservations()
+    correct_account_settings()

@@ -36,6 +36,8 @@ moto.server.main(["-H", "127.0.0.1", "-p", sys.argv[1]])
 """
 ACCESS_KEY_ID = "test"
 ROLE = "arn:aws:iam::123456789012:role/tester"
+# Enough for what the tests reserve, and for no more than 60 at once.
+CONCURRENCY_LIMIT = 160
 START_SECONDS_MAX = 90
 PATIENCE_SECONDS = 10
 
@@ -81,6 +83,7 @@ def environment(**others):
         "PYTHONPATH": str(MODULES),
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": "test",
+        "MOTO_LAMBDA_CONCURRENCY_QUOTA": str(CONCURRENCY_LIMIT),
         **others,
     }
 

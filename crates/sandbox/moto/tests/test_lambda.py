@@ -8,7 +8,7 @@ from functools import partial
 
 from botocore.exceptions import ClientError
 
-from harness import Correction, code, package
+from harness import CONCURRENCY_LIMIT, ROLE, Correction, code, package
 
 CALLS = [
     "ec2:CreateNetworkInterface",
@@ -171,8 +171,56 @@ class Lambda(Correction):
             states.append(seen())
             moto.stacks.update_stack(TemplateBody=template({**properties, **options}), **stack)
             states.append(seen())
+            # Its reservation would count for other tests.
+            moto.functions.delete_function(FunctionName=name)
             return states
 
         on, off = (True, True, True), (False, False, False)
         stale = (False, True, True)
         self.check(probe, moto=[stale, stale, stale], aws=[on, off, on])
+
+    def test_a_stack_reserves_only_what_leaves_100_unreserved(self):
+        def probe(moto):
+            bucket = moto.name()
+            moto.buckets.create_bucket(Bucket=bucket)
+            moto.buckets.put_object(Bucket=bucket, Key="code", Body=package())
+
+            def reserved(operation, name, wanted):
+                properties = {
+                    "FunctionName": name,
+                    "Runtime": "provided.al2023",
+                    "Handler": "bootstrap",
+                    "Role": ROLE,
+                    "Code": {"S3Bucket": bucket, "S3Key": "code"},
+                    "ReservedConcurrentExecutions": wanted,
+                }
+                resources = {"F": {"Type": "AWS::Lambda::Function", "Properties": properties}}
+                operation(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+                try:
+                    found = moto.functions.get_function_concurrency(FunctionName=name)
+                except ClientError:
+                    return None
+                return found["ReservedConcurrentExecutions"]
+
+            most = CONCURRENCY_LIMIT - 100
+            refused, created = moto.name(), moto.name()
+            answers = [
+                reserved(moto.stacks.create_stack, refused, most + 1),
+                reserved(moto.stacks.create_stack, created, most),
+                reserved(moto.stacks.update_stack, created, most - 1),
+            ]
+            for name in (refused, created):
+                moto.stacks.delete_stack(StackName=name)
+            return answers
+
+        self.check(probe, moto=[61, 60, 60], aws=[None, 60, 59])
+
+    def test_the_settings_of_the_account_tell_its_limit(self):
+        def probe(moto):
+            try:
+                limit = moto.functions.get_account_settings()["AccountLimit"]
+            except ClientError:
+                return None
+            return [limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]]
+
+        self.check(probe, moto=None, aws=[CONCURRENCY_LIMIT] * 2)

@@ -84,6 +84,16 @@ impl<'a> Stack<'a> {
         fail(&mut aws_cli(self.sandbox, &arguments))
     }
 
+    /// Why it was rolled back, when a service refuses one of its resources.
+    fn rolled_back(&self, parameters: &str) -> String {
+        self.create(parameters);
+        let stack = ["--stack-name", &self.name];
+        let described = self.call(&[&["cloudformation", "describe-stacks"][..], &stack].concat());
+        assert_eq!(described["Stacks"][0]["StackStatus"], "ROLLBACK_COMPLETE", "{parameters}");
+        let events = ["cloudformation", "describe-stack-events"];
+        self.call(&[&events[..], &stack].concat()).to_string()
+    }
+
     /// Calls something in its region.
     fn call(&self, arguments: &[&str]) -> Value {
         self.sandbox.aws_cli(&[arguments, &["--region", self.region]].concat())
@@ -147,7 +157,7 @@ async fn roles_take_the_boundary_that_an_account_demands_and_a_path() {
     let options = ["--demand-boundary", BOUNDARY, "--parameter", &boundary];
     let sandbox = &Sandbox::start(&options).await;
     let stack = Stack::new(sandbox, "bounded");
-    let said = stack.refused("");
+    let said = stack.rolled_back("");
     for expected in ["AccessDenied", "iam:CreateRole", "explicit deny in a service control policy"]
     {
         assert!(said.contains(expected), "{said}");
@@ -289,7 +299,7 @@ async fn what_cannot_work_is_refused() {
         (&format!("KmsKeyArn={}", good_key.replace(REGION, OTHER_REGION)), "KMS key"),
         (&format!("PermissionsBoundaryArn={BOUNDARY}"), "does not exist or is not attachable"),
     ] {
-        let said = Stack::new(sandbox, "refused").refused(parameters);
+        let said = Stack::new(sandbox, "refused").rolled_back(parameters);
         assert!(said.contains(expected), "{parameters}: {said}");
     }
 }
