@@ -9,16 +9,21 @@ PORT ?= 5000
 EVENT ?= command-success
 ARCH ?= arm64
 MODE ?= full
-# Where to deploy the stack, and an S3 bucket there for its code. See infra/README.md.
+# Where to deploy the stack, and an S3 bucket there for its code, which is made if none is given. See
+# infra/README.md.
 STACK ?=
 REGION ?=
 BUCKET ?=
 # Parameters of the template, such as PARAMETERS="LogLevel=debug RecoveredThreshold=20".
 PARAMETERS ?=
+# Tags of the stack, its resources and a bucket that is made, such as TAGS="Team=Ops Stage=test".
+TAGS ?=
 # A directory of functions that are already built, such as target/lambda. If empty, builds them.
 FUNCTIONS ?=
 # The name of the stack once more, for `make destroy`.
 CONFIRM ?=
+# 1: `make destroy` also removes the code from the bucket.
+ALL ?=
 # Number of histories that `make simulate` runs.
 SEEDS ?= 1000
 # How long `make fuzz` runs, for all targets together and without the build.
@@ -28,8 +33,8 @@ TARGETS ?= event answers report documents
 # More options of the program that a target runs, such as ARGS="--nodes 5".
 ARGS ?=
 
-GIVEN := PORT EVENT ARCH MODE STACK REGION BUCKET PARAMETERS FUNCTIONS CONFIRM SEEDS SECONDS TARGETS \
-  ARGS $(foreach name,CHAOS_EXECUTIONS CHAOS_SEED,$(if $(filter undefined,$(origin $(name))),,$(name)))
+GIVEN := PORT EVENT ARCH MODE STACK REGION BUCKET PARAMETERS TAGS FUNCTIONS CONFIRM ALL SEEDS \
+  SECONDS TARGETS ARGS $(foreach name,CHAOS_EXECUTIONS CHAOS_SEED,$(if $(filter undefined,$(origin $(name))),,$(name)))
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
@@ -143,13 +148,13 @@ build: architecture toolchain rust-target tests-venv ## Build the functions for 
 
 # The options are checked before the build, which takes minutes.
 .PHONY: deploy
-deploy: architecture tests-venv ## Deploy the stack (STACK=…, REGION=…, BUCKET=…, ARCH=, PARAMETERS=)
+deploy: architecture tests-venv ## Deploy the stack (STACK=…, REGION=…, BUCKET=, ARCH=, PARAMETERS=, TAGS=)
 	@$(DEPLOY) deploy --only-check
 	@$(if $(FUNCTIONS),,$(MAKE) build)
 	@FUNCTIONS="$${FUNCTIONS:-$(LAMBDA_DIRECTORY)}" $(DEPLOY) deploy
 
 .PHONY: destroy
-destroy: tests-venv ## Delete the stack (STACK=…, REGION=…, CONFIRM= its name again)
+destroy: tests-venv ## Delete the stack (STACK=…, REGION=…, CONFIRM= its name again, ALL=1: its code, too)
 	@$(DEPLOY) destroy
 
 .PHONY: watch

@@ -1,12 +1,12 @@
 """Calls the AWS CLI that is installed beside this Python."""
 
 import json
+import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from terminal import escape_lines, say, stop
+from terminal import escape_lines, stop
 
 # The CLI's output need not be valid UTF-8.
 TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}
@@ -14,6 +14,19 @@ TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}
 
 class AwsError(Exception):
     """A call failed, or its answer lacks what was expected. Its text is the reason."""
+
+    @property
+    def code(self):
+        """The code of AWS's error, such as NoSuchBucket."""
+        found = re.search(r"An error occurred \(([A-Za-z0-9.]+)\)", str(self))
+        return found[1] if found else ""
+
+
+def rights(error):
+    """What to do about a call that is not allowed, as another line of a message."""
+    if not re.fullmatch(r"AccessDenied(Exception)?|UnauthorizedOperation|403", error.code):
+        return ""
+    return '\nThe rights that this needs: see "Who may deploy" in infra/README.md'
 
 
 class Aws:
@@ -47,9 +60,14 @@ class Aws:
         return done.returncode == 0
 
     def _command(self, *words, **options):
-        """`stack_name="a"` becomes `--stack-name a`. True stands for an option without a value."""
+        """`stack_name="a"` becomes `--stack-name a`. True stands for an option without a value.
+
+        An empty list leaves the option out.
+        """
         command = [self.program, "--region", self.region, *words]
         for name, value in options.items():
+            if value == []:
+                continue
             command.append(f"--{name.replace('_', '-')}")
             if value is not True:
                 command += map(str, value if isinstance(value, list) else [value])
@@ -62,50 +80,10 @@ class Aws:
             stop(
                 f"AWS rejected the credentials: {error}\n"
                 "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "or run `aws configure`"
+                "or run `aws configure`\n"
+                f"If they work elsewhere, check that REGION={self.region} is right and enabled in "
+                "the account"
             )
-
-    def check_bucket(self, bucket):
-        """Stops unless the bucket is this account's, in this region."""
-        try:
-            # After a bucket was deleted, another account can take its name.
-            location = self.read(
-                "s3api",
-                "get-bucket-location",
-                bucket=bucket,
-                expected_bucket_owner=self.account,
-            )
-        except AwsError as error:
-            stop(
-                f"cannot use bucket {bucket}: expected a bucket of account {self.account} that the "
-                f"credentials can read, got: {error}\n"
-                f"To create one: aws s3 mb s3://NAME --region {self.region}"
-            )
-        # S3 has other names for its oldest regions.
-        region = location.get("LocationConstraint") or "us-east-1"
-        region = {"EU": "eu-west-1"}.get(region, region)
-        if region != self.region:
-            stop(
-                f"cannot use bucket {bucket}: expected a bucket in {self.region}, because Lambda "
-                f"reads code only from its own region, got one in {region}"
-            )
-
-    def upload(self, content, bucket, key):
-        say(f"uploading s3://{bucket}/{key} ({len(content) / 1_000_000:.1f} MB)")
-        with tempfile.NamedTemporaryFile(suffix=".zip") as file:
-            file.write(content)
-            file.flush()
-            try:
-                self.read(
-                    "s3api",
-                    "put-object",
-                    bucket=bucket,
-                    key=key,
-                    body=file.name,
-                    expected_bucket_owner=self.account,
-                )
-            except AwsError as error:
-                stop(f"uploading s3://{bucket}/{key} failed: {error}")
 
     def stack(self, name):
         """Returns the stack's description, or None if there is no such stack."""
@@ -114,4 +92,4 @@ class Aws:
         except AwsError as error:
             if "does not exist" in str(error):
                 return None
-            stop(f"cannot read stack {name}: {error}")
+            stop(f"cannot read stack {name}: {error}{rights(error)}")

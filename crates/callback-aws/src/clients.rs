@@ -11,7 +11,7 @@ use aws_sdk_ssm::config::SharedHttpClient;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-use crate::trust::trust_store;
+use crate::trust::{Roots, trust_store};
 use crate::{Ssm, StepFunctions};
 
 /// Timeouts and retries of a client.
@@ -64,9 +64,9 @@ pub struct Clients {
 impl Clients {
     /// Creates the clients from the SDK's standard configuration: `AWS_REGION`, `AWS_ENDPOINT_URL`
     /// and its variants per service, and credentials from the environment, a profile, a web
-    /// identity, a container, or an instance. Sends no request.
-    pub async fn from_environment() -> Self {
-        let http_client = http_client(trust_store());
+    /// identity, a container, or an instance. Trusts these certificate authorities. Sends no request.
+    pub async fn from_environment(roots: Roots) -> Self {
+        let http_client = http_client(trust_store(roots));
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client);
         // Always the case on Lambda, and building the chain of other providers takes time.
         if env::var_os("AWS_ACCESS_KEY_ID").is_some() {

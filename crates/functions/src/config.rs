@@ -3,6 +3,7 @@
 //! | Variable | Function | Default | Meaning |
 //! |---|---|---|---|
 //! | `LOG_LEVEL` | both | `info` | `error`, `warn`, `info`, `debug`, or `trace`; applies to this project's own code |
+//! | `TRUST_SYSTEM_ROOTS` | both | `false` | `true` or `false`: whether to trust the certificate authorities of the system, instead of Amazon's five in the program |
 //! | `AWS_LAMBDA_FUNCTION_NAME` | both | set by Lambda | the metric dimension `FunctionName` |
 //! | `DOCUMENT_NAMES` | `sweep` | none, required | the documents to sweep, as named in `SendCommand`, separated by commas |
 //! | `SWEEP_INTERVAL_SECONDS` | `sweep` | 60 | time between two sweeps, 1 to 3,600; must match the schedule |
@@ -16,6 +17,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use callback::{Documents, Scope};
+use callback_aws::trust::Roots;
 use tracing::level_filters::LevelFilter;
 
 /// Settings of the function `relay`.
@@ -23,6 +25,8 @@ use tracing::level_filters::LevelFilter;
 pub struct RelayConfig {
     /// `LOG_LEVEL`.
     pub log_level: LevelFilter,
+    /// `TRUST_SYSTEM_ROOTS`.
+    pub roots: Roots,
     /// `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
 }
@@ -32,6 +36,8 @@ pub struct RelayConfig {
 pub struct SweepConfig {
     /// `LOG_LEVEL`.
     pub log_level: LevelFilter,
+    /// `TRUST_SYSTEM_ROOTS`.
+    pub roots: Roots,
     /// `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
     /// `DOCUMENT_NAMES`, `SWEEP_INTERVAL_SECONDS`, `LOOKBACK_HOURS` and `HEARTBEATS_PER_SECOND`.
@@ -62,8 +68,11 @@ impl RelayConfig {
     /// See [`RelayConfig::from_environment`].
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables { lookup, problems: Vec::new() };
-        let config =
-            Self { log_level: variables.log_level(), function_name: variables.function_name() };
+        let config = Self {
+            log_level: variables.log_level(),
+            roots: variables.roots(),
+            function_name: variables.function_name(),
+        };
         variables.finish(config)
     }
 }
@@ -90,6 +99,7 @@ impl SweepConfig {
         let heartbeats_per_second = variables.number("HEARTBEATS_PER_SECOND", 250, 1..=1_000);
         let config = Self {
             log_level: variables.log_level(),
+            roots: variables.roots(),
             function_name: variables.function_name(),
             scope: Scope {
                 documents: Documents::new(variables.document_names(), None),
@@ -120,6 +130,19 @@ impl<L: Fn(&str) -> Option<String>> Variables<L> {
             _ => {
                 self.problem("LOG_LEVEL", &text, "error, warn, info, debug or trace");
                 LevelFilter::INFO
+            }
+        }
+    }
+
+    fn roots(&mut self) -> Roots {
+        const NAME: &str = "TRUST_SYSTEM_ROOTS";
+        let Some(text) = (self.lookup)(NAME) else { return Roots::Amazon };
+        match text.as_str() {
+            "true" => Roots::System,
+            "false" => Roots::Amazon,
+            _ => {
+                self.problem(NAME, &text, "true or false");
+                Roots::Amazon
             }
         }
     }

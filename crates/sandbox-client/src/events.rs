@@ -11,7 +11,6 @@ use crate::waiting::eventually;
 const RELAY: &str = "run-command-relay-relay";
 /// The function that sweeps.
 const SWEEP: &str = "run-command-relay-sweep";
-const ON_FAILURE_QUEUE: &str = "run-command-relay-on-failure";
 
 /// What an invocation of a function returned.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,10 +109,10 @@ impl Sandbox {
     pub async fn failed_events(&self) -> Vec<Value> {
         // A message is received once, by whichever test comes first: so all keep all.
         let mut received = self.running.failed_events.lock().await;
-        let name = json!({ "QueueName": ON_FAILURE_QUEUE });
-        let queue = self.call("sqs", "AmazonSQS.GetQueueUrl", &name).await;
         let body = json!({
-            "QueueUrl": queue["QueueUrl"], "MaxNumberOfMessages": 10, "VisibilityTimeout": 43_200,
+            "QueueUrl": self.ready().stack.outputs["OnFailureQueueUrl"],
+            "MaxNumberOfMessages": 10,
+            "VisibilityTimeout": 43_200,
         });
         let answer = self.call("sqs", "AmazonSQS.ReceiveMessage", &body).await;
         let messages = answer["Messages"].as_array().into_iter().flatten();

@@ -3,8 +3,10 @@
     python moto_launcher.py --port 5001
 
 Environment: MOTO_PORT is the port of the sandbox, through which state machines call every service.
-They use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Only requests that carry SANDBOX_SECRET are
-answered. Moto ends when its stdin closes, so that it never outlives the sandbox.
+They use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. MOTO_LAMBDA_CONCURRENCY_QUOTA is Lambda's
+limit of the account. Only requests that carry SANDBOX_SECRET are answered. DEMANDED_BOUNDARY, if it
+is set, is the ARN of the boundary without which no role can be created. Moto ends when its stdin
+closes, so that it never outlives the sandbox.
 """
 
 import argparse
@@ -20,7 +22,13 @@ import corrections
 import door
 import moto_api
 
-VARIABLES = ("MOTO_PORT", "SANDBOX_SECRET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+VARIABLES = (
+    "MOTO_PORT",
+    "MOTO_LAMBDA_CONCURRENCY_QUOTA",
+    "SANDBOX_SECRET",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 
 
 def main():

@@ -86,10 +86,17 @@ pub struct Options {
     /// the sweep to it.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     schedule_seconds: Option<u64>,
+    /// The account's limit of concurrent executions in Lambda. Functions cannot reserve the last 100.
+    #[arg(long, default_value_t = 1000)]
+    concurrency_limit: u32,
     /// Let functions and automation documents call under their own roles, and refuse what the
     /// policies of these roles do not allow.
     #[arg(long)]
     enforce_policies: bool,
+    /// Deny roles without this permissions boundary, as a service control policy does. The sandbox
+    /// creates the policy; --parameter PermissionsBoundaryArn=ARN gives it to the roles of its stack.
+    #[arg(long, value_name = "ARN")]
+    demand_boundary: Option<String>,
     #[command(flatten)]
     faults: Faults,
 }
@@ -152,7 +159,9 @@ impl Options {
             retry_after: Duration::from_secs_f64(self.retry_seconds),
             managed_after: Duration::from_secs_f64(self.managed_seconds),
             schedule_every: self.schedule_seconds.map(Duration::from_secs),
+            concurrency_limit: self.concurrency_limit,
             enforce_policies: self.enforce_policies,
+            demanded_boundary: self.demand_boundary,
             faults: self.faults.rates(),
         }
     }

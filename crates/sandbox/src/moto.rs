@@ -23,13 +23,17 @@ macro_rules! programs {
 
 /// The Python program that starts moto, and its modules. They correct moto where it differs from
 /// AWS in what the project depends on.
-const PROGRAMS: [(&str, &str); 13] = programs![
+const PROGRAMS: [(&str, &str); 17] = programs![
     "authorization.py",
     "corrections/__init__.py",
     "corrections/cloudformation.py",
+    "corrections/cloudformation_checks.py",
+    "corrections/cloudformation_updates.py",
     "corrections/eventbridge.py",
     "corrections/iam.py",
+    "corrections/kms.py",
     "corrections/lambda_.py",
+    "corrections/logs.py",
     "corrections/s3.py",
     "corrections/sqs.py",
     "corrections/ssm.py",
@@ -84,8 +88,12 @@ pub struct Settings {
     pub sandbox_port: u16,
     /// The region.
     pub region: String,
+    /// How many executions of functions Lambda allows at a time, in the whole account.
+    pub concurrency_limit: u32,
     /// The key of this run, with which moto's state machines call.
     pub credentials: Credentials,
+    /// The permissions boundary without which no role can be created.
+    pub demanded_boundary: Option<String>,
     /// The mark of the sandbox's processes.
     pub mark: (String, String),
 }
@@ -154,6 +162,7 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
     // The process starts in another directory, so the path must be absolute. It must not be
     // resolved: the link is what makes a virtual environment.
     let python = std::path::absolute(&settings.python).map_err(started)?;
+    let boundary = settings.demanded_boundary.iter().map(|arn| ("DEMANDED_BOUNDARY", arn));
     let mut process = Command::new(python)
         .arg(launcher)
         .args(["--port", &port.to_string()])
@@ -162,11 +171,13 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("MOTO_PORT", settings.sandbox_port.to_string())
+        .env("MOTO_LAMBDA_CONCURRENCY_QUOTA", settings.concurrency_limit.to_string())
         .env("AWS_DEFAULT_REGION", &settings.region)
         .env("AWS_ACCESS_KEY_ID", access_key_id)
         .env("AWS_SECRET_ACCESS_KEY", secret_access_key)
         .env("SANDBOX_SECRET", &secret)
         .env("MOTO_DISABLE_GLOBAL_CORS", "true")
+        .envs(boundary)
         .env(&settings.mark.0, &settings.mark.1)
         // Closes when this process ends, however that happens. Then moto ends too.
         .stdin(Stdio::piped())

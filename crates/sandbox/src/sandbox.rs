@@ -71,8 +71,13 @@ pub struct Settings {
     pub managed_after: Duration,
     /// The period of all scheduled rules, and the sweep's interval; `None` leaves them as they are.
     pub schedule_every: Option<Duration>,
+    /// How many executions of functions Lambda allows at a time, in the whole account. It only limits
+    /// what functions may reserve.
+    pub concurrency_limit: u32,
     /// Whether functions and runbooks call under their own roles.
     pub enforce_policies: bool,
+    /// The permissions boundary without which no role can be created.
+    pub demanded_boundary: Option<String>,
     /// What goes wrong.
     pub faults: Faults,
 }
@@ -171,7 +176,9 @@ impl Sandbox {
             directory: directory.clone(),
             sandbox_port: port,
             region: settings.region.clone(),
+            concurrency_limit: settings.concurrency_limit,
             credentials: credentials.clone(),
+            demanded_boundary: settings.demanded_boundary.clone(),
             mark: mark.clone(),
         })
         .await?;

@@ -67,7 +67,16 @@ fn create_dev_stack(sandbox: &Sandbox) {
     let create =
         ["cloudformation", "create-stack", "--stack-name", DEV, "--template-body", &template];
     let parameters = json!(parameters).to_string();
-    sandbox.aws_cli(&[&create[..], &["--parameters", &parameters]].concat());
+    let rest = ["--parameters", &parameters, "--capabilities", "CAPABILITY_IAM"];
+    sandbox.aws_cli(&[&create[..], &rest].concat());
+}
+
+/// The on-failure queue of that stack.
+fn on_failure_queue(sandbox: &Sandbox) -> String {
+    let stack = sandbox.aws_cli(&["cloudformation", "describe-stacks", "--stack-name", DEV]);
+    let mut outputs = stack["Stacks"][0]["Outputs"].as_array().expect("outputs").iter();
+    let output = outputs.find(|output| output["OutputKey"] == "OnFailureQueueUrl");
+    output.expect("a queue")["OutputValue"].as_str().expect("a text").to_owned()
 }
 
 /// An event of the schedule.
@@ -129,10 +138,7 @@ async fn a_token_of_another_trust_zone_is_refused() {
     assert_eq!(refused_answers(sandbox, &format!("{DEV}-RelayRole")), denied);
     assert_eq!(sandbox.answers_of(&approval).await, 0);
     // Its event is kept, and the sweep of dev counts the command.
-    let queue = json!({ "QueueName": format!("{DEV}-on-failure") });
-    let queue = sandbox.call("sqs", "AmazonSQS.GetQueueUrl", &queue).await;
-    let queue = queue["QueueUrl"].as_str().expect("a queue");
-    let kept = tapped(sandbox, queue, |_| true).await;
+    let kept = tapped(sandbox, &on_failure_queue(sandbox), |_| true).await;
     assert_eq!(kept["requestPayload"]["detail"]["command-id"], attack);
     let swept = sandbox.invoke(&format!("{DEV}-sweep"), &scheduled()).await;
     let swept: Value = swept.json().await.expect("a report");

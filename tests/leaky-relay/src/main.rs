@@ -80,7 +80,7 @@ async fn main() -> Result<(), Error> {
     } else if fault != "unguarded" {
         telemetry::init(config.log_level);
     }
-    let Clients { ssm, step_functions } = Clients::from_environment().await;
+    let Clients { ssm, step_functions } = Clients::from_environment(config.roots).await;
     if fault == "unfiltered" {
         let relay = Relay::new(ssm, step_functions, config.function_name);
         return serve(async |event| {

@@ -10,7 +10,7 @@ use lambda_runtime::Error;
 async fn main() -> Result<(), Error> {
     let config = RelayConfig::from_environment()?;
     telemetry::init(config.log_level);
-    let clients = Clients::from_environment().await;
+    let clients = Clients::from_environment(config.roots).await;
     clients.warm_up().await;
     let relay = Relay::new(clients.ssm, clients.step_functions, config.function_name);
     serve(async |event| {

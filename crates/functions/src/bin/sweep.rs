@@ -12,7 +12,7 @@ use lambda_runtime::Error;
 async fn main() -> Result<(), Error> {
     let config = SweepConfig::from_environment()?;
     telemetry::init(config.log_level);
-    let clients = Clients::from_environment().await;
+    let clients = Clients::from_environment(config.roots).await;
     clients.warm_up().await;
     let sweep = Sweep::new(clients.ssm, clients.step_functions, config.scope, config.function_name);
     serve(async |event| {

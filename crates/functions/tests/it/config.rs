@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use callback_aws::trust::Roots;
 use functions::config::ConfigError;
 use functions::{RelayConfig, SweepConfig};
 use tracing::level_filters::LevelFilter;
 
 /// All variables.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "LOG_LEVEL",
+    "TRUST_SYSTEM_ROOTS",
     "AWS_LAMBDA_FUNCTION_NAME",
     "DOCUMENT_NAMES",
     "SWEEP_INTERVAL_SECONDS",
@@ -74,6 +76,24 @@ fn a_level_is_one_of_five_words() {
 }
 
 #[test]
+fn the_roots_of_the_system_are_trusted_if_that_is_said() {
+    let name = "TRUST_SYSTEM_ROOTS";
+    let bad = ["", " ", "yes", "1", "True", "true ", "system"];
+    check_bad(name, &bad.map(Some));
+    for value in bad {
+        let bad = [(name, Some(value))];
+        assert_names(&RelayConfig::from_lookup(lookup(&bad)).unwrap_err(), &bad);
+    }
+    for (value, roots) in
+        [(None, Roots::Amazon), (Some("false"), Roots::Amazon), (Some("true"), Roots::System)]
+    {
+        let variables = [(name, value)];
+        assert_eq!(sweep(&variables).unwrap().roots, roots);
+        assert_eq!(RelayConfig::from_lookup(lookup(&variables)).unwrap().roots, roots);
+    }
+}
+
+#[test]
 fn a_function_has_a_name() {
     check_bad("AWS_LAMBDA_FUNCTION_NAME", &[None, Some("")]);
     let bad = [("AWS_LAMBDA_FUNCTION_NAME", None)];
@@ -119,6 +139,7 @@ fn heartbeats_are_1_to_1000_per_second() {
 fn all_bad_variables_are_named_in_one_error() {
     let bad = [
         ("LOG_LEVEL", Some("loud")),
+        ("TRUST_SYSTEM_ROOTS", Some("maybe")),
         ("AWS_LAMBDA_FUNCTION_NAME", None),
         ("DOCUMENT_NAMES", Some(",,")),
         ("SWEEP_INTERVAL_SECONDS", Some("0")),
@@ -126,7 +147,7 @@ fn all_bad_variables_are_named_in_one_error() {
         ("HEARTBEATS_PER_SECOND", Some("no")),
     ];
     assert_names(&sweep(&bad).unwrap_err(), &bad);
-    assert_names(&RelayConfig::from_lookup(lookup(&bad)).unwrap_err(), &bad[..2]);
+    assert_names(&RelayConfig::from_lookup(lookup(&bad)).unwrap_err(), &bad[..3]);
 }
 
 #[test]

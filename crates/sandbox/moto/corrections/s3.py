@@ -1,7 +1,10 @@
 """Corrections of S3."""
 
+import json
+
+from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.exceptions import BucketAccessDeniedError
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeBucket, s3_backends
 from moto.s3.responses import S3Response
 
 
@@ -24,5 +27,26 @@ def correct_bucket_owner():
     S3Response._key_response = check_owner_before(S3Response._key_response)
 
 
+def correct_policies_about_tls():
+    """AWS: a statement about requests without TLS says nothing about others.
+
+    The endpoint of the sandbox stands for one with TLS. Moto applies a statement whatever its
+    condition is.
+    """
+    without_tls = {"Bool": {"aws:SecureTransport": "false"}}
+
+    def get_permission(self, action, resource):
+        if self.policy is None:
+            return PermissionResult.NEUTRAL
+        policy = json.loads(self.policy)
+        policy["Statement"] = [
+            each for each in policy["Statement"] if each.get("Condition") != without_tls
+        ]
+        return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
+
+    FakeBucket.get_permission = get_permission
+
+
 def correct():
     correct_bucket_owner()
+    correct_policies_about_tls()

@@ -3,7 +3,7 @@
 import time
 
 from moto.sqs.exceptions import SQSException
-from moto.sqs.models import SQSBackend
+from moto.sqs.models import Queue, SQSBackend
 
 # SQS API, DeleteQueue.
 NAME_FREE_AFTER_SECONDS = 60
@@ -35,5 +35,26 @@ def correct_names_of_deleted_queues():
     SQSBackend.delete_queue = delete_queue_and_note
 
 
+def correct_updates_of_stacks():
+    """AWS: an update of a stack changes all attributes of a queue, its encryption included."""
+    update = Queue.update_from_cloudformation_json.__func__
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+    ):
+        place = (account_id, region_name)
+        queue = update(cls, original_resource, new_resource_name, cloudformation_json, *place)
+        properties = cloudformation_json["Properties"]
+        queue.kms_master_key_id = properties.get("KmsMasterKeyId")
+        queue.sqs_managed_sse_enabled = properties.get("SqsManagedSseEnabled")
+        if "MessageRetentionPeriod" in properties:
+            queue.message_retention_period = int(properties["MessageRetentionPeriod"])
+        return queue
+
+    Queue.update_from_cloudformation_json = update_from_cloudformation_json
+
+
 def correct():
     correct_names_of_deleted_queues()
+    correct_updates_of_stacks()

@@ -36,6 +36,8 @@ moto.server.main(["-H", "127.0.0.1", "-p", sys.argv[1]])
 """
 ACCESS_KEY_ID = "test"
 ROLE = "arn:aws:iam::123456789012:role/tester"
+# Enough for what the tests reserve, and for no more than 60 at once.
+CONCURRENCY_LIMIT = 160
 START_SECONDS_MAX = 90
 PATIENCE_SECONDS = 10
 
@@ -81,6 +83,7 @@ def environment(**others):
         "PYTHONPATH": str(MODULES),
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": "test",
+        "MOTO_LAMBDA_CONCURRENCY_QUOTA": str(CONCURRENCY_LIMIT),
         **others,
     }
 
@@ -120,6 +123,7 @@ class Moto:
             client("ssm"),
         )
         self.buckets, self.iam, self.tokens = client("s3"), client("iam"), client("sts")
+        self.keys, self.logs, self.ec2 = client("kms"), client("logs"), client("ec2")
         self.iam.create_role(RoleName="tester", AssumeRolePolicyDocument="{}")
         self.count = 0
 
@@ -189,18 +193,43 @@ class Moto:
     def stack(self, resources, **sections):
         name = self.name()
         template = {"Resources": resources, **sections}
-        self.stacks.create_stack(StackName=name, TemplateBody=json.dumps(template))
+        self.stacks.create_stack(
+            StackName=name,
+            TemplateBody=json.dumps(template),
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
         outputs = self.stacks.describe_stacks(StackName=name)["Stacks"][0].get("Outputs", [])
         return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
-    def function(self):
+    def updated(self, resource, changed):
+        """The stack of a resource, after an update that changes the resource's properties."""
+        name = self.name()
+        arguments = {"StackName": name, "Capabilities": ["CAPABILITY_NAMED_IAM"]}
+        for call, properties in (
+            (self.stacks.create_stack, resource["Properties"]),
+            (self.stacks.update_stack, {**resource["Properties"], **changed}),
+        ):
+            given = {key: value for key, value in properties.items() if value is not None}
+            template = {"Resources": {"R": {**resource, "Properties": given}}}
+            call(TemplateBody=json.dumps(template), **arguments)
+        return name
+
+    def physical(self, stack):
+        """The name of the resource of a stack that has only one."""
+        described = self.stacks.describe_stack_resource(StackName=stack, LogicalResourceId="R")
+        return described["StackResourceDetail"]["PhysicalResourceId"]
+
+    def function(self, **arguments):
         name = self.name()
         self.functions.create_function(
-            FunctionName=name,
-            Runtime="provided.al2023",
-            Handler="bootstrap",
-            Role=ROLE,
-            Code={"ZipFile": package()},
+            **{
+                "FunctionName": name,
+                "Runtime": "provided.al2023",
+                "Handler": "bootstrap",
+                "Role": ROLE,
+                "Code": {"ZipFile": package()},
+                **arguments,
+            }
         )
         return name
 

@@ -1,5 +1,7 @@
 """Each correction of S3 is needed, and works."""
 
+import json
+
 from harness import Correction, code
 
 
@@ -29,3 +31,24 @@ class S3(Correction):
         # The answer to a HEAD has no body, and so no name for the error.
         denied = ["AccessDenied", "403", "AccessDenied", "403"]
         self.check(probe, moto=["accepted"] * 8, aws=denied + ["accepted"] * 4)
+
+    def test_a_policy_about_requests_without_tls_refuses_no_others(self):
+        def probe(moto):
+            bucket = moto.name()
+            moto.buckets.create_bucket(Bucket=bucket)
+            codes = []
+            for condition in ({"Bool": {"aws:SecureTransport": "false"}}, None):
+                statement = {
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "s3:PutObject",
+                    "Resource": f"arn:aws:s3:::{bucket}/*",
+                }
+                if condition:
+                    statement["Condition"] = condition
+                policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+                moto.buckets.put_bucket_policy(Bucket=bucket, Policy=policy)
+                codes.append(code(moto.buckets.put_object, Bucket=bucket, Key="key", Body=b""))
+            return codes
+
+        self.check(probe, moto=["403", "403"], aws=["accepted", "403"])

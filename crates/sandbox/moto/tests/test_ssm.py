@@ -46,3 +46,26 @@ class SystemsManager(Correction):
             moto=[(code, "The specified document already exists.")] * 2,
             aws=[(code, "Document with same name NAME already exists")] * 2,
         )
+
+    def test_an_update_of_a_stack_adds_a_version_to_a_document(self):
+        def probe(moto):
+            name = moto.name()
+            for operation, word in [
+                (moto.stacks.create_stack, "one"),
+                (moto.stacks.update_stack, "two"),
+            ]:
+                content = {"schemaVersion": "2.2", "description": word, "mainSteps": []}
+                properties = {
+                    "Name": name,
+                    "DocumentType": "Command",
+                    "DocumentFormat": "JSON",
+                    "UpdateMethod": "NewVersion",
+                    "Content": json.dumps(content),
+                }
+                resources = {"D": {"Type": "AWS::SSM::Document", "Properties": properties}}
+                operation(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+            document = moto.ssm.describe_document(Name=name)["Document"]
+            return [document["LatestVersion"], document["DefaultVersion"]]
+
+        # Moto deletes the document and creates it again.
+        self.check(probe, moto=["1", "1"], aws=["2", "1"])

@@ -159,7 +159,7 @@ async fn create_stack(
 ) -> Result<(), StackError> {
     let mut form = vec![
         ("StackName".to_owned(), STACK_NAME.to_owned()),
-        ("Capabilities.member.1".to_owned(), "CAPABILITY_NAMED_IAM".to_owned()),
+        ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
         ("TemplateBody".to_owned(), body),
     ];
     for (number, (name, value)) in (1..).zip(parameters) {

@@ -589,11 +589,13 @@ async fn a_deployed_document_takes_what_is_promised(
 #[tokio::test]
 async fn the_role_of_the_automations_may_do_what_they_do_and_no_more() {
     let sandbox = Sandbox::shared().await;
-    let role = sandbox.aws_cli(&["iam", "get-role", "--role-name", "SSMSyncRole"]);
+    let (_, role_name) =
+        sandbox.ready().stack.outputs["SyncRoleArn"].rsplit_once('/').expect("a role");
+    let role = sandbox.aws_cli(&["iam", "get-role", "--role-name", role_name]);
     let trusted = &role["Role"]["AssumeRolePolicyDocument"]["Statement"][0];
     assert_eq!(trusted["Principal"], json!({ "Service": "ssm.amazonaws.com" }));
 
-    let name = ["--role-name", "SSMSyncRole"];
+    let name = ["--role-name", role_name];
     let listed = sandbox.aws_cli(&[&["iam", "list-role-policies"][..], &name].concat());
     assert_eq!(listed["PolicyNames"], json!(["start-command", "nodes"]));
     let mut actions = Vec::new();

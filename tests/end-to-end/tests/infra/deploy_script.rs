@@ -2,8 +2,10 @@
 
 use std::env;
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use end_to_end::architecture;
 use sandbox_client::{REGION, Sandbox, python_tool, unique_number, workspace};
@@ -13,8 +15,8 @@ use tempfile::TempDir;
 use crate::words;
 
 /// The variables that the script takes for options. `make test` has them in its environment.
-pub(crate) const OPTIONS: [&str; 7] =
-    ["STACK", "REGION", "BUCKET", "FUNCTIONS", "ARCH", "PARAMETERS", "CONFIRM"];
+pub(crate) const OPTIONS: [&str; 9] =
+    ["STACK", "REGION", "BUCKET", "FUNCTIONS", "ARCH", "PARAMETERS", "TAGS", "CONFIRM", "ALL"];
 
 /// The script with the credentials of nobody in particular, and the sandbox as its AWS.
 pub(crate) fn script(sandbox: &Sandbox, command: &str, stack: &str) -> Command {
@@ -32,6 +34,34 @@ pub(crate) fn deploy(sandbox: &Sandbox, stack: &str, functions: &TempDir) -> Com
     script.arg("--functions").arg(functions.path());
     script.args(["--parameters", &format!("DocumentNamePrefix={stack}- StateMachineArns=*")]);
     script
+}
+
+/// A Python that has this program for its AWS CLI: the script takes the one that is beside it.
+pub(crate) fn python_beside(cli: &str) -> TempDir {
+    let programs = tempfile::tempdir().expect("a directory");
+    symlink(python_tool("python"), programs.path().join("python")).expect("a link");
+    let path = programs.path().join("aws");
+    fs::write(&path, cli).expect("a program");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    programs
+}
+
+/// Runs a program at a terminal, where it reads what comes to the stdin of this one.
+const AT_A_TERMINAL: &str = "\
+import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+/// Runs the script at a terminal where this is typed. Returns whether it succeeded, and what it said.
+pub(crate) fn at_a_terminal(sandbox: &Sandbox, script: &Command, line: &str) -> (bool, String) {
+    let mut terminal = Command::new(python_tool("python"));
+    user(sandbox, &mut terminal);
+    terminal.args(["-c", AT_A_TERMINAL]).arg(script.get_program()).args(script.get_args());
+    terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = terminal.spawn().expect("a terminal");
+    let mut keyboard = running.stdin.take().expect("stdin is piped");
+    keyboard.write_all(line.as_bytes()).expect("it is read");
+    let output = running.wait_with_output().expect("it ends");
+    (output.status.success(), words(&output))
 }
 
 /// A name for a stack and its bucket, and the bucket.
@@ -90,6 +120,20 @@ pub(crate) fn user(sandbox: &Sandbox, command: &mut Command) {
         .env("AWS_SECRET_ACCESS_KEY", sandbox.secret_access_key());
 }
 
+/// Gives a program the credentials of another account.
+pub(crate) fn as_another_account(sandbox: &Sandbox, command: &mut Command) {
+    let role = "arn:aws:iam::210987654321:role/other";
+    let assume = ["sts", "assume-role", "--role-arn", role, "--role-session-name", "other"];
+    let keys = sandbox.aws_cli(&assume)["Credentials"].take();
+    for (variable, key) in [
+        ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+        ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+        ("AWS_SESSION_TOKEN", "SessionToken"),
+    ] {
+        command.env(variable, keys[key].as_str().expect("a text"));
+    }
+}
+
 /// The AWS CLI of a user of the sandbox.
 pub(crate) fn aws_cli(sandbox: &Sandbox, arguments: &[&str]) -> Command {
     let mut aws = Command::new(python_tool("aws"));
@@ -118,7 +162,7 @@ pub(crate) fn built_functions() -> TempDir {
     for name in ["relay", "sweep"] {
         let function = directory.path().join(name);
         fs::create_dir(&function).expect("a directory");
-        std::os::unix::fs::symlink(built(name), function.join("bootstrap")).expect("a link");
+        symlink(built(name), function.join("bootstrap")).expect("a link");
     }
     directory
 }

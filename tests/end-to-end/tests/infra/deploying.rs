@@ -1,7 +1,6 @@
 //! Deploying: the script behind `make deploy`, and `cargo lambda deploy` for one function.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
 use end_to_end::architecture;
@@ -9,8 +8,8 @@ use sandbox_client::{ACCOUNT, NODES, REGION, Sandbox, python_tool, unique_number
 use serde_json::{Value, json};
 
 use crate::deploy_script::{
-    aws_cli, built_functions, create_stack, fail, foreign_stack, keys, new_bucket, script, seen,
-    small_functions, user,
+    as_another_account, aws_cli, built_functions, create_stack, fail, foreign_stack, keys,
+    new_bucket, python_beside, script, seen, small_functions, user,
 };
 use crate::events::{EXTRA_DOCUMENTS_CHARACTERS_MAX, EXTRA_DOCUMENTS_MAX};
 use crate::{TEMPLATE, deploy_script, succeed};
@@ -178,8 +177,8 @@ async fn what_is_missing_is_told_with_how_to_get_it() {
         assert!(said.contains(expected), "{arguments:?}: {said}");
     };
     let bucket = format!("no-bucket-{}", unique_number());
-    refused(&[], "BUCKET is missing");
     refused(&["--bucket", &bucket], "aws s3 mb s3://NAME --region us-east-1");
+    refused(&["--bucket", &bucket], "or none: BUCKET=");
     let parameters = ["--parameters", GOOD_PARAMETERS];
     let nowhere = ["--bucket", "sandbox-code", "--functions", "/nowhere"];
     refused(&[&nowhere[..], &parameters].concat(), "make build ARCH=arm64");
@@ -309,17 +308,8 @@ async fn other_code_than_was_built_stops_the_deployment() {
 async fn a_bucket_of_another_account_is_refused() {
     let sandbox = Sandbox::shared().await;
     let bucket = format!("other-account-{}", unique_number());
-    let role = "arn:aws:iam::210987654321:role/other";
-    let assume = ["sts", "assume-role", "--role-arn", role, "--role-session-name", "other"];
-    let keys = sandbox.aws_cli(&assume)["Credentials"].take();
     let mut create = aws_cli(&sandbox, &["s3api", "create-bucket", "--bucket", &bucket]);
-    for (variable, key) in [
-        ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
-        ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
-        ("AWS_SESSION_TOKEN", "SessionToken"),
-    ] {
-        create.env(variable, keys[key].as_str().expect("a text"));
-    }
+    as_another_account(&sandbox, &mut create);
     succeed(&mut create);
     // Without a word on its owner, it is a bucket like any other.
     sandbox.aws_cli(&["s3api", "get-bucket-location", "--bucket", &bucket]);
@@ -327,6 +317,33 @@ async fn a_bucket_of_another_account_is_refused() {
     let said = fail(script(&sandbox, "deploy", "my-stack").args(["--bucket", &bucket]));
     assert!(said.contains(&format!("expected a bucket of account {ACCOUNT}")), "{said}");
     assert!(said.contains("(AccessDenied)"), "{said}");
+}
+
+#[tokio::test]
+async fn the_latest_version_of_each_document_is_made_the_default() {
+    let sandbox = Sandbox::shared().await;
+    let stack = new_bucket(&sandbox, "versions");
+    let functions = small_functions();
+    succeed(&mut deploy_script::deploy(&sandbox, &stack, &functions));
+    let versions = |name: &str| {
+        let name = format!("{stack}-{name}");
+        let mut described = sandbox.aws_cli(&["ssm", "describe-document", "--name", &name]);
+        ["LatestVersion", "DefaultVersion"].map(|version| described["Document"][version].take())
+    };
+    assert_eq!(versions("SfnRunCommandByTargets"), ["1", "1"]);
+
+    // This is part of two documents.
+    let parameters =
+        format!("StateMachineArns=* DocumentNamePrefix={stack}- AutomationErrorName=Other");
+    let mut script = deploy_script::deploy(&sandbox, &stack, &functions);
+    let said = succeed(script.args(["--parameters", &parameters]));
+    for name in ["SfnRunCommandByTargets", "SfnRunCommandByInstanceIds"] {
+        assert_eq!(versions(name), ["2", "2"], "{name}");
+        let told = format!("made version 2 of document {stack}-{name} its default, which was 1");
+        assert!(said.contains(&told), "{said}");
+    }
+    assert_eq!(versions("SfnRunShellScript"), ["1", "1"]);
+    assert_eq!(said.matches("its default").count(), 2, "{said}");
 }
 
 /// An AWS CLI that answers with control characters wherever others than AWS choose the words.
@@ -338,12 +355,16 @@ case "$*" in
 *get-caller-identity*)
   echo '{"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/u"}' ;;
 *describe-document*) echo 'An error occurred (InvalidDocument)' >&2; exit 254 ;;
+*get-account-settings*)
+  echo '{"AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}}' ;;
+*describe-document*) echo '{"Document": {"LatestVersion": "1", "DefaultVersion": "1"}}' ;;
 *describe-stacks*)
   printf '%s\n' "{\"Stacks\": [{\"StackName\": \"s\", \"StackStatus\": \"UPDATE_COMPLETE\",
-    \"Parameters\": [{\"ParameterKey\": \"StateMachineArns\", \"ParameterValue\": \"*\"}],
+    \"StackId\": \"id\", \"Parameters\": [{\"ParameterKey\": \"StateMachineArns\", \"ParameterValue\": \"*\"}],
     \"Outputs\": [$functions, {\"OutputKey\": \"Other\", \"OutputValue\": \"$owned\nLast\"}]}]}" ;;
+*describe-stack-events*"--max-items 1 "*) echo '{"StackEvents": [{"EventId": "1"}]}' ;;
 *describe-stack-events*)
-  printf '%s\n' "{\"StackEvents\": [{\"ResourceStatus\": \"CREATE_FAILED\",
+  printf '%s\n' "{\"StackEvents\": [{\"ResourceStatus\": \"CREATE_FAILED\", \"EventId\": \"2\",
     \"LogicalResourceId\": \"Relay\", \"ResourceStatusReason\": \"because $owned\"}]}" ;;
 *"cloudformation deploy"*)
   if [ -n "$FAILS" ]; then printf 'the CLI fails\033[31m\nfor a reason\n' >&2; exit 1; fi ;;
@@ -357,13 +378,8 @@ esac
 #[tokio::test]
 async fn control_characters_in_what_aws_says_do_not_reach_the_terminal() {
     let sandbox = Sandbox::shared().await;
-    let programs = tempfile::tempdir().expect("a directory");
-    // The script takes the CLI that is beside its Python.
+    let programs = python_beside(HOSTILE_CLI);
     let python = programs.path().join("python");
-    symlink(python_tool("python"), &python).expect("a link");
-    let cli = programs.path().join("aws");
-    fs::write(&cli, HOSTILE_CLI).expect("a program");
-    fs::set_permissions(&cli, fs::Permissions::from_mode(0o755)).expect("it can be run");
     let functions = small_functions();
     let told = |command: &str, fails: &str, expected: &[&str]| {
         let mut script = Command::new(&python);
@@ -386,7 +402,7 @@ async fn control_characters_in_what_aws_says_do_not_reach_the_terminal() {
     told("destroy", "", &[&format!("function f{owned} has no variable DOCUMENT_NAMES")]);
 
     let mut script = script(&sandbox, "deploy", "my-stack");
-    let said = fail(script.args(["--bucket", "b\u{1b}[31m", "--parameters", "A=b"]));
+    let said = fail(script.args(["--bucket", "b\u{1b}[31m"]));
     assert!(said.contains(r"cannot use bucket b\x1b[31m") && !said.contains('\u{1b}'), "{said:?}");
 }
 

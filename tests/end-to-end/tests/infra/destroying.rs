@@ -1,21 +1,13 @@
 //! Deleting a stack: whose it is, who confirms it, and what is said before.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
-use sandbox_client::{NODES, REGION, Sandbox, python_tool, unique_number};
+use sandbox_client::{NODES, REGION, Sandbox, unique_number};
 use serde_json::json;
 
 use crate::deploy_script::{
-    create_stack, deploy, fail, foreign_stack, keys, new_bucket, script, seen, small_functions,
-    user,
+    at_a_terminal, create_stack, deploy, fail, foreign_stack, keys, new_bucket, script, seen,
+    small_functions,
 };
-use crate::{succeed, words};
-
-/// Runs a program at a terminal, where it reads what comes to the stdin of this one.
-const AT_A_TERMINAL: &str = "\
-import os, pty, sys
-sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+use crate::succeed;
 
 #[tokio::test]
 async fn a_stack_of_another_application_is_not_deleted() {
@@ -70,18 +62,7 @@ async fn a_stack_is_deleted_only_when_its_name_is_said_once_more() {
 async fn at_a_terminal_the_name_can_be_typed() {
     let sandbox = Sandbox::shared().await;
     let stack = pretended_stack(&sandbox, "no-such-function");
-    let typed = |line: &str| {
-        let destroy = script(&sandbox, "destroy", &stack);
-        let mut terminal = Command::new(python_tool("python"));
-        user(&sandbox, &mut terminal);
-        terminal.args(["-c", AT_A_TERMINAL]).arg(destroy.get_program()).args(destroy.get_args());
-        terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut running = terminal.spawn().expect("a terminal");
-        let mut keyboard = running.stdin.take().expect("stdin is piped");
-        keyboard.write_all(line.as_bytes()).expect("it is read");
-        let output = running.wait_with_output().expect("it ends");
-        (output.status.success(), words(&output))
-    };
+    let typed = |line: &str| at_a_terminal(&sandbox, &script(&sandbox, "destroy", &stack), line);
     let (deleted, said) = typed("another\n");
     assert!(
         said.contains(&format!("To delete stack {stack} in {REGION}, type its name: ")),

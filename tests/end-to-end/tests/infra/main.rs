@@ -1,15 +1,21 @@
 //! The stack: what its template says, what comes of it when it is deployed, and how it is deployed.
 
+mod code_bucket;
+mod combinations;
 mod deploy_script;
+mod deployer;
 mod deploying;
 mod destroying;
 mod events;
 mod limits;
 mod makefile;
 mod metrics;
+mod options;
 mod permissions;
+mod reservations;
 mod runbook;
 mod state_machines;
+mod states;
 mod template;
 
 use std::process::{Command, Output};

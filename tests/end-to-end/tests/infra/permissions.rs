@@ -6,7 +6,7 @@ use std::fs;
 use sandbox_client::{ACCOUNT, REGION, Sandbox, workspace};
 use serde_json::{Value, json};
 
-use crate::deploy_script::{fail, new_bucket, small_functions};
+use crate::deploy_script::{new_bucket, small_functions};
 use crate::{TEMPLATE, deploy_script, resources, succeed};
 
 /// Each role and managed policy, with all that it may do.
@@ -14,6 +14,14 @@ const GRANTED: [(&str, &[&str]); 5] = [
     (
         "RelayRole",
         &[
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:UnassignPrivateIpAddresses",
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
             "logs:CreateLogStream",
             "logs:PutLogEvents",
             "sqs:SendMessage",
@@ -30,6 +38,13 @@ const GRANTED: [(&str, &[&str]); 5] = [
     (
         "SweepRole",
         &[
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:UnassignPrivateIpAddresses",
+            "kms:Decrypt",
             "logs:CreateLogStream",
             "logs:PutLogEvents",
             "ssm:CancelCommand",
@@ -42,8 +57,14 @@ const GRANTED: [(&str, &[&str]); 5] = [
         ],
     ),
 ];
-/// The only actions for which IAM knows no resource.
-const WITHOUT_RESOURCE: [&str; 4] = [
+/// The only actions for which IAM knows no resource, or which Lambda requires on all of them.
+const WITHOUT_RESOURCE: [&str; 10] = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
     "ssm:CancelCommand",
     "ssm:GetCommandInvocation",
     "ssm:ListCommandInvocations",
@@ -212,12 +233,45 @@ async fn a_deployed_stack_grants_what_its_parameters_say() {
         assert_eq!(output(&sandbox, &few, name), None, "{name}");
         assert!(output(&sandbox, &many, name).is_some(), "{name}");
     }
-    let nodes = |role: &str| policy(role, "nodes")[0].take();
-    assert_eq!(nodes(&format!("{many}-SSMSyncRole")).get("Condition"), None);
+    let nodes = |stack: &str| policy(&role_of(stack, "SSMSyncRole"), "nodes")[0].take();
+    assert_eq!(nodes(&many).get("Condition"), None);
     let condition = json!({ "StringEquals": { "ssm:resourceTag/RunCommandRelay": "allowed" } });
-    assert_eq!(nodes("SSMSyncRole")["Condition"], condition);
-    let get = ["iam", "get-role", "--role-name", &format!("{few}-SSMSyncRole")];
-    assert!(fail(&mut deploy_script::aws_cli(&sandbox, &get)).contains("NoSuchEntity"));
+    assert_eq!(nodes("run-command-relay")["Condition"], condition);
+    let roles = sandbox.aws_cli(&["iam", "list-roles", "--query", "Roles[].RoleName"]);
+    assert!(!roles.to_string().contains(&format!("{few}-SSMSyncRole")), "{roles}");
+}
+
+/// The function's code has no use for the network interfaces that Lambda manages under its role.
+#[test]
+fn the_code_of_a_function_may_not_use_the_network_rights_of_its_role() {
+    for (role, function) in [("RelayRole", "relay"), ("SweepRole", "sweep")] {
+        let policy = &TEMPLATE["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
+        let mut denied = all_statements(policy);
+        denied.retain(|statement| statement["Effect"] == "Deny");
+        let [denied] = &denied[..] else { panic!("{role}: {denied:?}") };
+        assert_eq!((&denied["Action"], &denied["Resource"]), (&json!("ec2:*"), &json!("*")));
+        let arn = format!(
+            "arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:${{AWS::StackName}}-{function}"
+        );
+        let condition = json!({ "ArnEquals": { "lambda:SourceFunctionArn": { "Fn::Sub": arn } } });
+        assert_eq!(denied["Condition"], condition, "{role}");
+    }
+}
+
+/// With them, another region and another stack of the account would find the names taken.
+#[test]
+fn nothing_of_iam_has_a_name_of_its_own_and_everything_has_the_path_and_the_boundary() {
+    let choice = |condition: &str, parameter: &str| json!({ "Fn::If": [condition, { "Ref": parameter }, { "Ref": "AWS::NoValue" }] });
+    let path = choice("HasRolePath", "RolePath");
+    let boundary = choice("HasPermissionsBoundary", "PermissionsBoundaryArn");
+    for (id, role) in resources("AWS::IAM::Role") {
+        assert_eq!(role.get("RoleName"), None, "{id}");
+        assert_eq!((&role["Path"], &role["PermissionsBoundary"]), (&path, &boundary), "{id}");
+    }
+    for (id, policy) in resources("AWS::IAM::ManagedPolicy") {
+        assert_eq!(policy.get("ManagedPolicyName"), None, "{id}");
+        assert_eq!(policy["Path"], path, "{id}");
+    }
 }
 
 /// An output of a stack, if it has it.
@@ -242,17 +296,28 @@ fn policies() -> Vec<(String, Vec<Value>)> {
     all
 }
 
-/// The statements of a policy, which is an object or JSON text with references; of a choice between
-/// two, those of both.
+/// The statements that grant something in a policy, which is an object or JSON text with references;
+/// of a choice between two, those of both.
 fn statements(document: &Value) -> Vec<Value> {
+    let mut statements = all_statements(document);
+    statements.retain(|statement| statement["Effect"] == "Allow");
+    statements
+}
+
+fn all_statements(document: &Value) -> Vec<Value> {
     if let Some(choices) = document["Fn::If"].as_array() {
-        return choices[1..].iter().flat_map(statements).collect();
+        return choices[1..].iter().flat_map(all_statements).collect();
     }
     let statements = match text_of(&document["Fn::Sub"]) {
         Some(text) => serde_json::from_str::<Value>(&text).expect("JSON")["Statement"].take(),
         None => document["Statement"].clone(),
     };
-    statements.as_array().expect("statements").clone()
+    let statements = statements.as_array().expect("statements").iter();
+    let choices = |statement: &Value| match statement["Fn::If"].as_array() {
+        Some(choices) => choices[1..].to_vec(),
+        None => vec![statement.clone()],
+    };
+    statements.flat_map(choices).collect()
 }
 
 /// The text of `Fn::Sub`, with the longest values of its own variables in their places.
