@@ -30,12 +30,13 @@ def check_bucket(aws, bucket):
     except AwsError as error:
         if default and error.code == "NoSuchBucket":
             return False
-        advice = f"To create one: aws s3 mb s3://NAME --region {aws.region}\n"
+        # An empty BUCKET would be the stack's bucket again, if it has one.
+        advice = f"To have one made: BUCKET={default_bucket(aws)}\n"
         stop(
             f"cannot use bucket {bucket}: expected a bucket of account {aws.account} that the "
             f"credentials can read, got: {error}\n"
             f"{'' if default else advice}"
-            f"To use another: BUCKET=NAME{'' if default else ', or none: BUCKET='}{rights(error)}"
+            f"To use another: BUCKET=NAME{rights(error)}"
         )
     # S3 has other names for its oldest regions.
     region = location.get("LocationConstraint") or "us-east-1"
@@ -44,7 +45,7 @@ def check_bucket(aws, bucket):
         stop(
             f"cannot use bucket {bucket}: expected a bucket in {aws.region}, because Lambda "
             f"reads code only from its own region, got one in {region}\n"
-            "Give one of that region with BUCKET=NAME, or leave BUCKET out"
+            f"To use another: BUCKET=NAME. To have one made: BUCKET={default_bucket(aws)}"
         )
     return True
 

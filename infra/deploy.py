@@ -101,7 +101,7 @@ def parse(arguments):
             add_option(command, "parameters", "PARAMETERS", "template parameters as Key=Value")
             add_option(command, "tags", "TAGS", "tags of the stack and its resources as Key=Value")
             command.add_argument(
-                "--only-check", action="store_true", help="check the options and the bucket only"
+                "--only-check", action="store_true", help="check everything, and create nothing"
             )
         else:
             add_option(command, "confirm", "CONFIRM", "name of the stack, again")

@@ -177,8 +177,8 @@ async fn what_is_missing_is_told_with_how_to_get_it() {
         assert!(said.contains(expected), "{arguments:?}: {said}");
     };
     let bucket = format!("no-bucket-{}", unique_number());
-    refused(&["--bucket", &bucket], "aws s3 mb s3://NAME --region us-east-1");
-    refused(&["--bucket", &bucket], "or none: BUCKET=");
+    let default = format!("To have one made: BUCKET=run-command-relay-{ACCOUNT}-{REGION}\n");
+    refused(&["--bucket", &bucket], &default);
     let parameters = ["--parameters", GOOD_PARAMETERS];
     let nowhere = ["--bucket", "sandbox-code", "--functions", "/nowhere"];
     refused(&[&nowhere[..], &parameters].concat(), "make build ARCH=arm64");
