@@ -22,6 +22,7 @@ import sys
 
 from aws_cli import Aws, AwsError, rights
 from bucket import check_bucket, default_bucket, make_bucket, remove_code, upload
+from heartbeats import check_heartbeats, plain_name
 from package import MACHINES, package
 from template import TEMPLATE, check_parameters, defaults, values_of
 from terminal import escape, say, stop
@@ -313,6 +314,7 @@ def deploy(aws, options):
     check_network(values)
     check_key(values, options.region)
     check_documents(aws, options, stack or {}, values)
+    check_heartbeats(aws, values, watched_documents(values))
     reservation = check_reservation(aws, options, stack, values)
     if failed is not None:
         delete_failed(aws, options, failed)
@@ -496,6 +498,14 @@ def check_documents(aws, options, stack, parameters):
         f"--physical-resource-id {found[0]} --region {options.region}\n"
         'To deploy beside them: PARAMETERS="DocumentNamePrefix=Relay-"'
     )
+
+
+def watched_documents(parameters):
+    """The plain names of the documents whose commands the stack looks after."""
+    prefix = parameters["DocumentNamePrefix"]
+    extra = values_of(parameters["ExtraDocumentNames"])
+    ours = [prefix + name for name in {**COMMAND_DOCUMENTS, **AUTOMATION_DOCUMENTS}]
+    return {*ours, *(plain_name(name) for name in extra if name)}
 
 
 def has_document(aws, name):

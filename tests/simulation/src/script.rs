@@ -231,7 +231,10 @@ fn end_of_node(chance: Chance, number: u64, ending: Ending) -> (&'static str, &'
     match ending {
         Ending::IsUnheardOf | Ending::IsUnheardOfAtLength => ("Failed", "BatteryEmpty"),
         Ending::Fails if is_odd => FAILED,
-        Ending::Fails => chance.pick(&[SUCCESS, FAILED, ("Cancelled", "Terminated")]),
+        // Few enough that their outputs are told, however many nodes there are.
+        Ending::Fails if number < 10 => {
+            chance.pick(&[SUCCESS, FAILED, ("Cancelled", "Terminated")])
+        }
         Ending::FailsUnseen => chance.pick(&[SUCCESS, FAILED]),
         Ending::IsIncomplete if is_odd => {
             chance.pick(&[FAILED, ("TimedOut", "DeliveryTimedOut"), UNREACHED[0]])
@@ -247,6 +250,7 @@ fn end_of_node(chance: Chance, number: u64, ending: Ending) -> (&'static str, &'
         Ending::IsDenied => UNREACHED[2],
         Ending::SucceedsSomewhere if is_odd => chance.pick(&UNREACHED),
         Ending::Succeeds
+        | Ending::Fails
         | Ending::IsIncomplete
         | Ending::SucceedsSomewhere
         | Ending::IsSkipped

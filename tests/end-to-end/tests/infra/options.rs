@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use sandbox_client::{Sandbox, python_tool, workspace};
+use serde_json::{Value, json};
 
 use crate::deploy_script::{fail, script, user};
 use crate::succeed;
@@ -130,4 +131,60 @@ fn only_check(sandbox: &Sandbox, parameters: &str) -> Command {
     script.args(["--bucket", "sandbox-code", "--only-check", "--parameters"]);
     script.arg(format!("DocumentNamePrefix=Mine- StateMachineArns=* {parameters}"));
     script
+}
+
+/// A state machine with this task in a Map, in the sandbox.
+async fn machine_with(sandbox: &Sandbox, task: Value) -> String {
+    let states = |name: &str, state: Value| json!({"StartAt": name, "States": {name: state}});
+    let map = json!({
+        "Type": "Map", "ItemsPath": "$.Items", "ItemProcessor": states("Run", task), "End": true,
+    });
+    sandbox.create_state_machine(&states("Each", map)).await
+}
+
+#[tokio::test]
+async fn a_task_that_needs_heartbeats_more_often_than_sweeps_come_is_told() {
+    let sandbox = Sandbox::shared().await;
+    let task = |document: &str, seconds: Value| {
+        json!({
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:ssm:sendCommand.waitForTaskToken",
+            "Parameters": {"DocumentName": document},
+            "HeartbeatSeconds": seconds,
+            "End": true,
+        })
+    };
+    let ours = "Beats-SfnRunShellScript";
+    let by_arn = format!("arn:aws:ssm:us-east-1:123456789012:document/{ours}");
+    let (refused, advised) = ("expected HeartbeatSeconds of more than 300", "set HeartbeatSeconds");
+    for (document, seconds, said) in [
+        (ours, json!(300), Some(refused)),
+        (&by_arn, json!(299), Some(refused)),
+        (ours, json!(301), Some(advised)),
+        (ours, json!(1_199), Some(advised)),
+        (ours, json!(1_200), None),
+        ("SfnRunShellScript", json!(300), None),
+    ] {
+        let arn = machine_with(&sandbox, task(document, seconds.clone())).await;
+        let mut script = script(&sandbox, "deploy", "my-stack");
+        script.args(["--bucket", "sandbox-code", "--only-check", "--parameters"]);
+        let parameters = "DocumentNamePrefix=Beats- SweepIntervalMinutes=5";
+        script.arg(format!("{parameters} StateMachineArns={arn}"));
+        let answer = if said == Some(refused) { fail(&mut script) } else { succeed(&mut script) };
+        let line = format!("  {seconds} in state Run of {}", arn.rsplit(':').next().unwrap());
+        assert_eq!(answer.contains(&line), said.is_some(), "{document} {seconds}: {answer}");
+        assert!(said.is_none_or(|said| answer.contains(said)), "{document} {seconds}: {answer}");
+    }
+
+    // By a pattern, and one that is not there yet.
+    let machine = machine_with(&sandbox, task(ours, json!(60))).await;
+    let pattern = format!("{}*", &machine[..machine.len() - 3]);
+    let absent = format!("{machine}-absent");
+    for (arns, is_refused) in [(pattern, true), (absent, false)] {
+        let mut script = script(&sandbox, "deploy", "my-stack");
+        script.args(["--bucket", "sandbox-code", "--only-check", "--parameters"]);
+        script.arg(format!("DocumentNamePrefix=Beats- StateMachineArns={arns}"));
+        let succeeds = script.output().unwrap().status.success();
+        assert_eq!(!succeeds, is_refused, "{arns}");
+    }
 }
