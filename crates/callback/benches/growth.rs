@@ -5,7 +5,8 @@
 
 use std::hint::black_box;
 
-use callback::report::{CAUSE_BYTES_MAX, OUTPUT_BYTES_MAX, report};
+use callback::limits::{CAUSE_BYTES_MAX, OUTPUT_BYTES_MAX};
+use callback::report::report;
 use callback::testing::sample;
 use callback::{Command, Invocation, verdict};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::id::{CommandId, InstanceId};
+use crate::limits::{ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 use crate::output::{Output, Trace};
-use crate::report::{ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 use crate::status::{Status, StatusDetails};
 use crate::token::{InvalidToken, TaskToken};
 

@@ -26,6 +26,7 @@
 pub mod command;
 pub mod error_chain;
 pub mod id;
+pub mod limits;
 pub mod output;
 pub mod ports;
 pub mod report;

@@ -21,18 +21,11 @@ use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
 use crate::command::{Command, Invocation, Plugin};
+use crate::limits::ERROR_BYTES_MAX;
 use crate::output::Trace;
 use crate::status::StatusDetails;
 use crate::token::Redaction;
 
-/// Maximum length of a task's output, in bytes of UTF-8 (Step Functions service quotas).
-pub const OUTPUT_BYTES_MAX: usize = 262_144;
-/// Maximum length of a failed task's cause, in bytes. The quota is 32,768 characters (Step
-/// Functions API, `SendTaskFailure`); counting bytes is at least as strict.
-pub const CAUSE_BYTES_MAX: usize = 32_768;
-/// Maximum length of a failed task's error name, in bytes. The quota is 256 characters (Step
-/// Functions API, `SendTaskFailure`).
-pub const ERROR_BYTES_MAX: usize = 256;
 /// How much of each text of a failed node is kept before entries of successful nodes are omitted, in
 /// bytes of JSON.
 pub const FAILED_TEXT_BYTES_KEPT: usize = 1_024;

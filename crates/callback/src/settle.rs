@@ -13,14 +13,13 @@ use futures_util::stream::{self, TryStreamExt};
 
 use crate::command::{Command, Invocation, OnFailure};
 use crate::id::CommandId;
+use crate::limits::CAUSE_BYTES_MAX;
 use crate::output::Output;
 use crate::ports::{
     AnswerReceipt, CallError, CallErrorKind, LISTED_OUTPUTS_NODES_MAX, NODES_MAX, Outputs,
     RunCommand, Tasks,
 };
-use crate::report::{
-    CAUSE_BYTES_MAX, Unread, error_name, report, report_without_nodes, report_without_outputs,
-};
+use crate::report::{Unread, error_name, report, report_without_nodes, report_without_outputs};
 use crate::status::{StatusDetails, has_ended};
 use crate::token::TaskToken;
 use crate::verdict::{Verdict, verdict};

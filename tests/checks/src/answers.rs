@@ -1,8 +1,8 @@
 //! Whatever AWS answers, through the SDK's own parser: what the task is told keeps the limits of
 //! Step Functions, requests hold ids that are ids, and errors are short and quote no token.
 
+use callback::limits::{CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 use callback::ports::{CommandListing, Stage};
-use callback::report::{CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 pub use callback::testing::sample::COMMAND_ID;
 use callback::{CommandId, Hint, InstanceId, RunCommand, error_chain, settle};
 use serde_json::Value;

@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 
 use callback::command::Plugin;
+use callback::limits::{CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 use callback::output::{Output, Trace};
-use callback::report::{
-    CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX, error_name, report, report_without_outputs,
-};
+use callback::report::{error_name, report, report_without_outputs};
 use callback::testing::sample;
 use callback::{Command, Invocation, Status, StatusDetails};
 use jiff::Timestamp;

@@ -480,7 +480,7 @@ pub const ALL: &[Mutation] = &[
         rule: "an answer keeps to outputBytes",
         file: "settle.rs",
         find: "let bytes_max = command.callback.output_bytes.get();",
-        replace: "let bytes_max = crate::report::OUTPUT_BYTES_MAX;",
+        replace: "let bytes_max = crate::limits::OUTPUT_BYTES_MAX;",
     },
     Mutation {
         name: "takes-skipped-for-success",

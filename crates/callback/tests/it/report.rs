@@ -1,10 +1,10 @@
 //! What a task is told: whole answers, their limits, and what is left out first.
 
 use callback::command::{Callback, OutputBytes, Plugin};
+use callback::limits::{CAUSE_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 use callback::output::Trace;
 use callback::report::{
-    CAUSE_BYTES_MAX, ERROR_BYTES_MAX, FAILED_TEXT_BYTES_KEPT, OUTPUT_BYTES_MAX, error_name, report,
-    report_without_nodes, report_without_outputs,
+    FAILED_TEXT_BYTES_KEPT, error_name, report, report_without_nodes, report_without_outputs,
 };
 use callback::testing::sample::skipped;
 use callback::{Command, Invocation, Status, StatusDetails};

@@ -4,8 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use callback::command::OutputBytes;
+use callback::limits::{CAUSE_BYTES_MAX, ERROR_BYTES_MAX};
 use callback::ports::{LISTED_OUTPUTS_NODES_MAX, NODES_MAX};
-use callback::report::{CAUSE_BYTES_MAX, ERROR_BYTES_MAX, FAILED_TEXT_BYTES_KEPT};
+use callback::report::FAILED_TEXT_BYTES_KEPT;
 use callback::settle::{FAILED_OUTPUT_NODES_MAX, FULL_OUTPUT_NODES_MAX};
 use callback::token::TOKEN_CHARS_MAX;
 use sandbox_client::{python_tool, workspace};
