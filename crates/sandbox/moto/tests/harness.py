@@ -38,6 +38,8 @@ ACCESS_KEY_ID = "test"
 ROLE = "arn:aws:iam::123456789012:role/tester"
 # Enough for what the tests reserve, and for no more than 60 at once.
 CONCURRENCY_LIMIT = 160
+# What CloudFormation puts before the error of a service.
+HANDLER = "Resource handler returned message: "
 START_SECONDS_MAX = 90
 PATIENCE_SECONDS = 10
 
@@ -200,6 +202,16 @@ class Moto:
         )
         outputs = self.stacks.describe_stacks(StackName=name)["Stacks"][0].get("Outputs", [])
         return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+
+    def failure(self, resources):
+        """Why a stack of these resources cannot be created. None if it can."""
+        name, template = self.name(), json.dumps({"Resources": resources})
+        message = refusal(self.stacks.create_stack, StackName=name, TemplateBody=template)[1]
+        if message:
+            return message
+        events = self.stacks.describe_stack_events(StackName=name)["StackEvents"]
+        failed = (each for each in events if each["ResourceStatus"].endswith("_FAILED"))
+        return next((each["ResourceStatusReason"] for each in failed), None)
 
     def updated(self, resource, changed):
         """The stack of a resource, after an update that changes the resource's properties."""

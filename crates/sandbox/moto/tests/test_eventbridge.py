@@ -2,7 +2,7 @@
 
 import json
 
-from harness import Correction, code
+from harness import HANDLER, Correction, code
 
 
 class EventBridge(Correction):
@@ -28,14 +28,20 @@ class EventBridge(Correction):
             return {"source": ["x" * (characters - frame)]}
 
         def probe(moto):
-            codes = []
+            refusals = []
             for characters in (2048, 2049):
                 text = json.dumps(pattern(characters))
-                codes.append(code(moto.events.put_rule, Name=moto.name(), EventPattern=text))
+                put = code(moto.events.put_rule, Name=moto.name(), EventPattern=text)
                 properties = {"EventPattern": pattern(characters)}
                 rule = {"Type": "AWS::Events::Rule", "Properties": properties}
-                codes.append(code(moto.stack, {"R": rule}))
-            return codes
+                refusals.append((put, moto.failure({"R": rule})))
+            return refusals
 
+        accepted = ("accepted", None)
         refused = "LimitExceededException"
-        self.check(probe, moto=["accepted"] * 4, aws=["accepted"] * 2 + [refused] * 2)
+        words = "The requested resource exceeds the maximum number allowed."
+        self.check(
+            probe,
+            moto=[accepted, accepted],
+            aws=[accepted, (refused, f"{HANDLER}{refused}: {words}")],
+        )

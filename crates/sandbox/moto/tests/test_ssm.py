@@ -2,7 +2,7 @@
 
 import json
 
-from harness import Correction, refusal
+from harness import HANDLER, Correction, refusal
 
 
 class SystemsManager(Correction):
@@ -34,17 +34,15 @@ class SystemsManager(Correction):
             moto.ssm.create_document(**as_text)
             properties = {**document, "Content": content}
             resource = {"Type": "AWS::SSM::Document", "Properties": properties}
-            refusals = [
-                refusal(moto.ssm.create_document, **as_text),
-                refusal(moto.stack, {"D": resource}),
-            ]
-            return [(code, message.replace(name, "NAME")) for code, message in refusals]
+            code, message = refusal(moto.ssm.create_document, **as_text)
+            told = [message, moto.failure({"D": resource})]
+            return [code, *(text.replace(name, "NAME") for text in told)]
 
-        code = "DocumentAlreadyExists"
+        code, words = "DocumentAlreadyExists", "Document with same name NAME already exists"
         self.check(
             probe,
-            moto=[(code, "The specified document already exists.")] * 2,
-            aws=[(code, "Document with same name NAME already exists")] * 2,
+            moto=[code, *["The specified document already exists."] * 2],
+            aws=[code, words, f"{HANDLER}{code}: {words}"],
         )
 
     def test_an_update_of_a_stack_adds_a_version_to_a_document(self):
