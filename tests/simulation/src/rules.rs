@@ -558,7 +558,7 @@ fn check_answered(state: &State, index: usize, now: Ms) -> Checked {
 /// From when on promises with a time limit hold: the first sweep without the faults that end does
 /// what the others left undone.
 fn after_faults(state: &State) -> Ms {
-    deadline(state, state.settings.faults_end, 1, |lost| lost != Lost::Memory) - SLACK
+    deadline(state, state.settings.faults_end, 1, |lost| lost == Lost::Sweep) - SLACK
 }
 
 /// What is refused for good is asked once an hour by each process, at most.
@@ -581,7 +581,7 @@ fn check_cancelled(state: &State, index: usize, now: Ms) -> Checked {
         return Ok(());
     }
     let since = (*closed).max(after_faults(state));
-    let deadline = deadline(state, since, 1, |lost| lost != Lost::Memory);
+    let deadline = deadline(state, since, 1, |lost| lost == Lost::Sweep);
     holds(now.min(command.ends) <= deadline, "what is abandoned is cancelled", || {
         format!("command {:?}: abandoned at {closed}, limit {deadline}", command.place)
     })

@@ -141,8 +141,6 @@ pub(crate) struct Loss {
 pub(crate) enum Lost {
     /// A sweep did not take place, or did not get to its end.
     Sweep,
-    /// A sweep could not read a page of a list.
-    Page,
     /// The process of the sweeps was replaced.
     Memory,
 }
@@ -792,7 +790,7 @@ impl RunCommand for Port {
             if state.strikes(Fault::PageFails, place, now) {
                 state.has_half_read_list = true;
                 if !std::mem::replace(&mut state.flow(self.flow).misses_page, true) {
-                    state.lose(Lost::Page, now);
+                    state.lose(Lost::Sweep, now);
                 }
                 return Err(op.api_error("ThrottlingException", CallErrorKind::Transient));
             }
