@@ -48,6 +48,7 @@ AUTOMATION_DOCUMENTS = {
     "SfnRunCommandByInstanceIds": "RunCommandByInstanceIdsDocumentName",
     "SfnRunCommandByTargets": "RunCommandByTargetsDocumentName",
 }
+DOCUMENTS = {**COMMAND_DOCUMENTS, **AUTOMATION_DOCUMENTS}
 # With these, the pattern of CommandEndedRule stays below the 2,048 characters of EventBridge.
 EXTRA_DOCUMENTS_MAX = 20
 EXTRA_DOCUMENTS_CHARACTERS_MAX = 1000
@@ -475,9 +476,8 @@ def reserved(aws, stack):
 
 def check_documents(aws, options, stack, parameters):
     """Stops if a document that the stack would create is there already, and not the stack's."""
-    wanted = dict(COMMAND_DOCUMENTS)
-    if parameters.get("AutomationDocuments") != "none":
-        wanted |= AUTOMATION_DOCUMENTS
+    none = parameters.get("AutomationDocuments") == "none"
+    wanted = COMMAND_DOCUMENTS if none else DOCUMENTS
     prefix = parameters.get("DocumentNamePrefix", "")
     ours = outputs_of(stack)
     names = [prefix + name for name, output in wanted.items() if ours.get(output) != prefix + name]
@@ -504,7 +504,7 @@ def watched_documents(parameters):
     """The plain names of the documents whose commands the stack looks after."""
     prefix = parameters["DocumentNamePrefix"]
     extra = values_of(parameters["ExtraDocumentNames"])
-    ours = [prefix + name for name in {**COMMAND_DOCUMENTS, **AUTOMATION_DOCUMENTS}]
+    ours = [prefix + name for name in DOCUMENTS]
     return {*ours, *(plain_name(name) for name in extra if name)}
 
 
@@ -533,8 +533,7 @@ def set_default_versions(aws, stack):
     CloudFormation documents that it does so itself. There is a report that it does not always.
     """
     outputs = outputs_of(stack)
-    documents = {**COMMAND_DOCUMENTS, **AUTOMATION_DOCUMENTS}.values()
-    for name in [outputs[output] for output in documents if output in outputs]:
+    for name in [outputs[output] for output in DOCUMENTS.values() if output in outputs]:
         try:
             document = aws.read("ssm", "describe-document", name=name)["Document"]
             latest, default = document["LatestVersion"], document["DefaultVersion"]

@@ -20,7 +20,12 @@ pub(crate) const OPTIONS: [&str; 9] =
 
 /// The script with the credentials of nobody in particular, and the sandbox as its AWS.
 pub(crate) fn script(sandbox: &Sandbox, command: &str, stack: &str) -> Command {
-    let mut script = Command::new(python_tool("python"));
+    script_of(&python_tool("python"), sandbox, command, stack)
+}
+
+/// The script as this Python runs it.
+pub(crate) fn script_of(python: &Path, sandbox: &Sandbox, command: &str, stack: &str) -> Command {
+    let mut script = Command::new(python);
     user(sandbox, &mut script);
     script.arg(workspace().join("infra/deploy.py"));
     script.args([command, "--stack", stack, "--region", REGION]);

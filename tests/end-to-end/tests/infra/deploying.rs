@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::deploy_script::{
     as_another_account, aws_cli, built_functions, create_stack, fail, foreign_stack, keys,
-    new_bucket, python_beside, script, seen, small_functions, user,
+    new_bucket, python_beside, script, script_of, seen, small_functions, user,
 };
 use crate::events::{EXTRA_DOCUMENTS_CHARACTERS_MAX, EXTRA_DOCUMENTS_MAX};
 use crate::{TEMPLATE, deploy_script, succeed};
@@ -382,10 +382,8 @@ async fn control_characters_in_what_aws_says_do_not_reach_the_terminal() {
     let python = programs.path().join("python");
     let functions = small_functions();
     let told = |command: &str, fails: &str, expected: &[&str]| {
-        let mut script = Command::new(&python);
-        user(&sandbox, &mut script);
-        script.arg(workspace().join("infra/deploy.py")).args([command, "--stack", "s"]);
-        script.args(["--region", REGION]).envs([("BUCKET", "b"), ("ARCH", architecture())]);
+        let mut script = script_of(&python, &sandbox, command, "s");
+        script.envs([("BUCKET", "b"), ("ARCH", architecture())]);
         script.env("FUNCTIONS", functions.path());
         let said = fail(script.env("FAILS", fails));
         assert!(said.chars().all(|char| char == '\n' || !char.is_control()), "{said:?}");

@@ -1,12 +1,10 @@
 //! A stack in a state that takes no update, and what is said of what failed.
 
-use std::process::Command;
-
 use end_to_end::architecture;
-use sandbox_client::{REGION, Sandbox, workspace};
+use sandbox_client::{REGION, Sandbox};
 
 use crate::deploy_script::{
-    at_a_terminal, deploy, fail, new_bucket, python_beside, script, small_functions, user,
+    at_a_terminal, deploy, fail, new_bucket, python_beside, script, script_of, small_functions,
 };
 use crate::succeed;
 
@@ -89,10 +87,8 @@ async fn a_state_that_takes_no_update_is_told_with_what_to_do() {
         ("ROLLBACK_FAILED", delete),
         ("DELETE_FAILED", delete),
     ] {
-        let mut script = Command::new(programs.path().join("python"));
-        user(&sandbox, &mut script);
-        script.arg(workspace().join("infra/deploy.py")).args(["deploy", "--stack", "s"]);
-        script.args(["--region", REGION, "--architecture", architecture(), "--functions"]);
+        let mut script = script_of(&programs.path().join("python"), &sandbox, "deploy", "s");
+        script.args(["--architecture", architecture(), "--functions"]);
         let said = fail(script.arg(functions.path()).env("STATE", state));
         assert!(said.contains(&format!("got {state}\n")), "{state}: {said}");
         assert!(said.contains(next), "{state}: {said}");
@@ -129,10 +125,8 @@ async fn failures_of_earlier_runs_are_not_told_again() {
     let programs = python_beside(EVENTS_CLI);
     let functions = small_functions();
     for command in ["deploy", "destroy"] {
-        let mut script = Command::new(programs.path().join("python"));
-        user(&sandbox, &mut script);
-        script.arg(workspace().join("infra/deploy.py")).args([command, "--stack", "s"]);
-        script.args(["--region", REGION]).env("ARCH", architecture()).env("CONFIRM", "s");
+        let mut script = script_of(&programs.path().join("python"), &sandbox, command, "s");
+        script.env("ARCH", architecture()).env("CONFIRM", "s");
         let said = fail(script.env("FUNCTIONS", functions.path()).env("BUCKET", "b"));
         assert!(said.contains("  New: no reason given\n"), "{command}: {said}");
         assert!(!said.contains("Old"), "{command}: {said}");
