@@ -27,7 +27,7 @@ const CODE_CHARS_MAX: usize = 64;
 const REQUEST_ID_CHARS_MAX: usize = 64;
 
 /// The error of `operation`, as the ports report it.
-pub(crate) fn call_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError
+pub fn call_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {

@@ -43,6 +43,27 @@ impl Default for Patience {
     }
 }
 
+impl Patience {
+    /// The SDK configuration with these timeouts and retries.
+    pub fn applied_to(&self, config: &SdkConfig) -> SdkConfig {
+        config
+            .to_builder()
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(self.connect_timeout)
+                    .operation_attempt_timeout(self.attempt_timeout)
+                    .operation_timeout(self.call_timeout)
+                    .build(),
+            )
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(self.attempts_max)
+                    .with_max_backoff(self.backoff_max),
+            )
+            .build()
+    }
+}
+
 /// The HTTP client of both SDK clients, with TLS by rustls and this trust store.
 pub fn http_client(trust_store: TrustStore) -> SharedHttpClient {
     let tls = TlsContext::builder().with_trust_store(trust_store).build();
@@ -77,21 +98,7 @@ impl Clients {
 
     /// Creates the clients from an SDK configuration, with these timeouts and retries.
     pub fn new(config: &SdkConfig, patience: &Patience) -> Self {
-        let config = config
-            .to_builder()
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(patience.connect_timeout)
-                    .operation_attempt_timeout(patience.attempt_timeout)
-                    .operation_timeout(patience.call_timeout)
-                    .build(),
-            )
-            .retry_config(
-                RetryConfig::standard()
-                    .with_max_attempts(patience.attempts_max)
-                    .with_max_backoff(patience.backoff_max),
-            )
-            .build();
+        let config = patience.applied_to(config);
         Self {
             ssm: Ssm::new(aws_sdk_ssm::Client::new(&config)),
             step_functions: StepFunctions::new(aws_sdk_sfn::Client::new(&config)),

@@ -198,7 +198,12 @@ fn is_unknown_command(error: &impl ProvideErrorMetadata) -> bool {
     error.code() == Some("InvalidCommandId")
 }
 
-fn command(command: types::Command) -> Result<Command, CallError> {
+/// A listed command, as the ports report it.
+///
+/// # Errors
+///
+/// If it lacks a valid ID or time.
+pub fn command(command: types::Command) -> Result<Command, CallError> {
     let invalid = |problem| invalid_response("ListCommands", problem);
     Ok(Command {
         id: command

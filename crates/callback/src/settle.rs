@@ -500,7 +500,7 @@ impl<R: RunCommand, T: Tasks> Settling<'_, R, T> {
 }
 
 /// The error name that the state machine sees: the command's own, if it has one.
-fn name_of_failure(command: &Command, reason: String) -> String {
+pub fn name_of_failure(command: &Command, reason: String) -> String {
     command.callback.error_name.clone().unwrap_or(reason)
 }
 

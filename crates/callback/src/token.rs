@@ -62,7 +62,7 @@ impl TaskToken {
     }
 
     /// Replaces this token in texts that others wrote.
-    pub(crate) fn redaction(&self) -> Redaction {
+    pub fn redaction(&self) -> Redaction {
         let bytes: Vec<_> = without_backslashes(self.expose()).map(|(_, byte)| byte).collect();
         let part_bytes = bytes.len().clamp(1, PART_BYTES_MIN);
         Redaction { part_bytes, parts: bytes.windows(part_bytes).map(<[u8]>::to_vec).collect() }
@@ -71,14 +71,14 @@ impl TaskToken {
 
 /// Replaces a token in texts that others wrote: the whole token, each part of it of at least 16
 /// bytes, and both where characters are escaped.
-pub(crate) struct Redaction {
+pub struct Redaction {
     part_bytes: usize,
     parts: HashSet<Vec<u8>>,
 }
 
 impl Redaction {
     /// The text with [`REDACTED`] in place of the token.
-    pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.parts.is_empty() {
             // A token of nothing but backslashes cannot be told from escapes.
             return Cow::Borrowed(if text.is_empty() { "" } else { REDACTED });
