@@ -1,0 +1,228 @@
+//! The stack: what its outputs and parameters say about documents, state machines and functions.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use callback::Documents;
+use callback::ports::CallErrorReason;
+use callback_aws::call_error::call_error;
+
+use crate::aws::Aws;
+use crate::problem::Problem;
+use crate::shown::printable;
+
+/// The outputs that only a Run Command Relay has, as `make deploy` checks them.
+const OWN_OUTPUTS: [&str; 2] = ["RelayFunctionName", "SweepFunctionName"];
+/// The outputs that name the documents of scripts.
+const SCRIPT_DOCUMENTS: [&str; 2] =
+    ["RunShellScriptDocumentName", "RunPowerShellScriptDocumentName"];
+const RUN_DOCUMENT: &str = "RunDocumentDocumentName";
+
+/// A deployed stack.
+#[derive(Debug)]
+pub struct Stack {
+    /// Its name.
+    pub name: String,
+    /// The documents whose commands it looks after.
+    pub documents: Documents,
+    /// Those of its own that run a script, and end it after `executionTimeout`.
+    pub script_documents: Documents,
+    /// The state machines whose tasks it may answer: ARNs, with `*` for any text.
+    pub state_machines: Vec<String>,
+    /// From one sweep to the next.
+    pub sweep_interval: Duration,
+    /// The function that answers tasks.
+    pub relay: String,
+    /// The queue of events that could not be handled.
+    pub queue_url: String,
+    partition: String,
+    region: String,
+    account: String,
+}
+
+impl Stack {
+    /// Reads the stack of this name.
+    pub async fn read(aws: &Aws, name: &str) -> Result<Self, Problem> {
+        const OPERATION: &str = "DescribeStacks";
+        let (shown, region) = (printable(name), aws.region());
+        let answer = aws.cloudformation.describe_stacks().stack_name(name).send().await;
+        let answer = answer.map_err(|error| match call_error(OPERATION, &error) {
+            // There is no other code for a stack that does not exist, or a name that is not valid.
+            error if error.reason == CallErrorReason::Api("ValidationError".to_owned()) => {
+                Problem::new(format!(
+                    "expected the name of a stack in {region}, got `{shown}`, which does not exist \
+                     there. Check --stack and --region, and the account of the credentials"
+                ))
+            }
+            error => Problem::call("cloudformation:DescribeStacks", &error),
+        })?;
+        let stack = answer.stacks.unwrap_or_default().into_iter().next();
+        let stack =
+            stack.ok_or_else(|| Problem::new(format!("stack {shown} was not described")))?;
+        let outputs = stack
+            .outputs
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|output| Some((output.output_key?, output.output_value?)))
+            .collect();
+        let parameters = stack
+            .parameters
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|one| Some((one.parameter_key?, one.parameter_value?)))
+            .collect();
+        Self::new(name, &stack.stack_id.unwrap_or_default(), &outputs, &parameters)
+    }
+
+    /// The stack with this ARN, these outputs, and these parameters.
+    fn new(
+        name: &str,
+        id: &str,
+        outputs: &HashMap<String, String>,
+        parameters: &HashMap<String, String>,
+    ) -> Result<Self, Problem> {
+        let shown = printable(name);
+        if !OWN_OUTPUTS.iter().all(|name| outputs.contains_key(*name)) {
+            return Err(Problem::new(format!(
+                "expected a stack of Run Command Relay, got `{shown}`, which has no output {}. Check \
+                 --stack; if its deployment failed, run `make deploy`",
+                OWN_OUTPUTS.join(" and no output ")
+            )));
+        }
+        let output = |name: &str| {
+            outputs.get(name).cloned().ok_or_else(|| {
+                Problem::new(format!(
+                    "expected an output {name} of stack {shown}, got none. Deploy this version"
+                ))
+            })
+        };
+        let ["arn", partition, "cloudformation", region, account, ..] =
+            id.split(':').collect::<Vec<_>>()[..]
+        else {
+            return Err(Problem::new(format!("expected the ARN of stack {shown}, got none")));
+        };
+        let listed = |name: &str| -> Vec<String> {
+            let values = parameters.get(name).map(String::as_str).unwrap_or_default();
+            let values = values.split(',').map(str::trim).filter(|value| !value.is_empty());
+            values.map(str::to_owned).collect()
+        };
+        let scripts = SCRIPT_DOCUMENTS.map(output).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut names = scripts.clone();
+        names.push(output(RUN_DOCUMENT)?);
+        names.append(&mut listed("ExtraDocumentNames"));
+        let prefix = Some(format!("arn:{partition}:ssm:{region}:{account}:document/"));
+        let minutes = parameters.get("SweepIntervalMinutes").and_then(|text| text.parse().ok());
+        Ok(Self {
+            name: name.to_owned(),
+            documents: Documents::new(names, prefix.clone()),
+            script_documents: Documents::new(scripts, prefix),
+            state_machines: listed("StateMachineArns"),
+            sweep_interval: Duration::from_mins(minutes.unwrap_or(1)),
+            relay: output("RelayFunctionName")?,
+            queue_url: output("OnFailureQueueUrl")?,
+            partition: partition.to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+        })
+    }
+
+    /// The account of the stack, and so of the credentials.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// Whether the stack may answer the tasks of this state machine, as its roles are granted it.
+    pub fn answers(&self, state_machine_arn: &str) -> bool {
+        let own =
+            format!("arn:{}:states:{}:{}:stateMachine:", self.partition, self.region, self.account);
+        state_machine_arn.starts_with(&own)
+            && self.state_machines.iter().any(|pattern| {
+                matches(pattern, state_machine_arn)
+                    || matches(&format!("{pattern}/*"), state_machine_arn)
+            })
+    }
+}
+
+/// Whether a text matches a pattern in which `*` matches any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(begin) else { return false };
+    let mut parts: Vec<_> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(end)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A stack with these state machines.
+    pub(crate) fn stack(state_machines: &str) -> Stack {
+        let texts = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+        };
+        let outputs = texts(&[
+            ("OnFailureQueueUrl", "https://queue"),
+            ("RelayFunctionName", "relay"),
+            ("RunDocumentDocumentName", "SfnRunDocument"),
+            ("RunPowerShellScriptDocumentName", "SfnRunPowerShellScript"),
+            ("RunShellScriptDocumentName", "SfnRunShellScript"),
+            ("SweepFunctionName", "sweep"),
+        ]);
+        let parameters = texts(&[
+            ("ExtraDocumentNames", "Own,Other"),
+            ("StateMachineArns", state_machines),
+            ("SweepIntervalMinutes", "5"),
+        ]);
+        let id = "arn:aws:cloudformation:eu-central-1:111122223333:stack/relay/1";
+        Stack::new("relay", id, &outputs, &parameters).expect("a stack")
+    }
+
+    #[test]
+    fn a_stack_is_read_from_its_outputs_and_parameters() {
+        let stack = stack("*");
+        assert_eq!(
+            (stack.account(), stack.sweep_interval),
+            ("111122223333", Duration::from_mins(5))
+        );
+        for name in ["SfnRunShellScript", "SfnRunDocument", "Own", "Other"] {
+            assert!(stack.documents.include(name), "{name}");
+        }
+        assert!(stack.script_documents.include("SfnRunPowerShellScript"));
+        assert!(!stack.script_documents.include("SfnRunDocument"));
+    }
+
+    #[test]
+    fn it_answers_the_state_machines_that_its_roles_are_granted() {
+        let arn = |rest: &str| format!("arn:aws:states:eu-central-1:111122223333:{rest}");
+        let own = stack(&format!("{},{}", arn("stateMachine:one"), arn("stateMachine:ops-*")));
+        for good in ["stateMachine:one", "stateMachine:one/label", "stateMachine:ops-two"] {
+            assert!(own.answers(&arn(good)), "{good}");
+        }
+        assert!(!own.answers(&arn("stateMachine:two")));
+        assert!(stack("*").answers(&arn("stateMachine:two")));
+        assert!(!stack("*").answers("arn:aws:states:us-east-1:111122223333:stateMachine:two"));
+    }
+
+    #[test]
+    fn a_star_matches_any_text() {
+        for (pattern, text) in
+            [("*", "x"), ("ops", "ops"), ("ops-*", "ops-"), ("a*c*e", "abcde"), ("*-x", "a-x-x")]
+        {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [
+            ("ops", "ops-"),
+            ("ops-*", "dev-ops-"),
+            ("ops-*-x", "ops-a-xb"),
+            ("a*c*e", "abcd"),
+            ("a*a", "a"),
+        ] {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+    }
+}
