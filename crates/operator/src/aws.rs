@@ -26,14 +26,26 @@ pub struct Aws {
     pub ports: Clients,
     /// Stacks.
     pub cloudformation: aws_sdk_cloudformation::Client,
+    /// Metrics and alarms.
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
+    /// Rules.
+    pub eventbridge: aws_sdk_eventbridge::Client,
+    /// Roles and policies.
+    pub iam: aws_sdk_iam::Client,
     /// Invocations. A call is sent once, and may take as long as a function.
+    pub invocations: aws_sdk_lambda::Client,
+    /// Functions.
     pub lambda: aws_sdk_lambda::Client,
+    /// Buckets.
+    pub s3: aws_sdk_s3::Client,
     /// Queues.
     pub sqs: aws_sdk_sqs::Client,
     /// What the ports do not read of Systems Manager.
     pub ssm: aws_sdk_ssm::Client,
     /// What the ports do not read of Step Functions.
     pub step_functions: aws_sdk_sfn::Client,
+    /// Who the caller is.
+    pub sts: aws_sdk_sts::Client,
 }
 
 impl Aws {
@@ -80,10 +92,16 @@ impl Aws {
             region,
             ports: Clients::new(&config, &patience),
             cloudformation: aws_sdk_cloudformation::Client::new(&patient),
-            lambda: aws_sdk_lambda::Client::new(&once),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&patient),
+            eventbridge: aws_sdk_eventbridge::Client::new(&patient),
+            iam: aws_sdk_iam::Client::new(&patient),
+            invocations: aws_sdk_lambda::Client::new(&once),
+            lambda: aws_sdk_lambda::Client::new(&patient),
+            s3: aws_sdk_s3::Client::new(&patient),
             sqs: aws_sdk_sqs::Client::new(&patient),
             ssm: aws_sdk_ssm::Client::new(&patient),
             step_functions: aws_sdk_sfn::Client::new(&patient),
+            sts: aws_sdk_sts::Client::new(&patient),
         })
     }
 

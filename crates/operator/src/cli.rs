@@ -1,8 +1,10 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Why tasks wait, and what became of events that failed.
+/// Whether the stack is as it must be, why tasks wait, and what became of events that failed.
 ///
 /// Exit codes: 0 if all is well, 1 if something is wrong, 2 if it could not be found out.
 #[derive(Debug, Parser)]
@@ -16,6 +18,30 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check the stack by reading; with `--run`, also by running scripts on a node.
+    Check {
+        /// Check what would stop `make deploy`, before there is a stack.
+        #[arg(long, conflicts_with_all = ["run", "state_machines"])]
+        before: bool,
+        /// With `--before`: the bucket for the code, if it is not the default one.
+        #[arg(long, requires = "before")]
+        bucket: Option<String>,
+        /// With `--before`: a parameter of the template, as Key=Value. May be repeated.
+        #[arg(long = "parameter", value_name = "KEY=VALUE", requires = "before")]
+        parameters: Vec<String>,
+        /// A state machine whose role must be allowed to start commands. May be repeated.
+        #[arg(long = "state-machine", value_name = "ARN")]
+        state_machines: Vec<String>,
+        /// Run the acceptance run: executions of the stack's CheckStateMachine.
+        #[arg(long)]
+        run: bool,
+        /// What the acceptance run needs.
+        #[command(flatten)]
+        acceptance: Acceptance,
+        /// Where to look.
+        #[command(flatten)]
+        place: Place,
+    },
     /// Say why the task of a command, or the tasks of an execution, wait.
     Explain {
         /// The id of a command, or the ARN of an execution.
@@ -45,6 +71,23 @@ pub enum Command {
     },
 }
 
+/// What `check --run` needs.
+#[derive(Debug, Clone, Args)]
+pub struct Acceptance {
+    /// A managed Linux node with the stack's tag, on which scripts run.
+    #[arg(long, requires = "run", required_if_eq("run", "true"))]
+    pub node: Option<String>,
+    /// A tag that the node has, for the case with targets; without it, the stack's tag.
+    #[arg(long, value_name = "KEY=VALUE", requires = "run")]
+    pub tag: Option<String>,
+    /// Also lose an event: the relay's rule is disabled while one command ends.
+    #[arg(long, requires = "run")]
+    pub disturb: bool,
+    /// The directory of the report, which must not exist; without it, one in the working directory.
+    #[arg(long, value_name = "DIRECTORY", requires = "run")]
+    pub report: Option<PathBuf>,
+}
+
 /// Where to look, and how to print.
 #[derive(Debug, Clone, Args)]
 pub struct Place {
@@ -72,9 +115,10 @@ impl Command {
     /// Where to look.
     pub fn place(&self) -> &Place {
         match self {
-            Self::Explain { place, .. } | Self::Waiting { place } | Self::Queue { place, .. } => {
-                place
-            }
+            Self::Check { place, .. }
+            | Self::Explain { place, .. }
+            | Self::Waiting { place }
+            | Self::Queue { place, .. } => place,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `relayctl`: why tasks wait, and what became of events that failed.
+//! `relayctl`: whether a stack is as it must be, why tasks wait, and what became of events that failed.
 //!
 //! It reads with the caller's credentials, and changes nothing unless it is told to. A [`cli`] command
 //! finds the [`stack`], reads through [`aws`], and returns a [`printout`]. What it says about an
@@ -11,7 +11,10 @@
 //! - No task token is printed: texts that others wrote pass through [`shown`].
 //! - Every list is read with a bound, and says so when it stopped there.
 
+pub mod acceptance;
 pub mod aws;
+pub mod before;
+pub mod check;
 pub mod cli;
 pub mod command;
 pub mod execution;
@@ -55,6 +58,20 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn printout(command: Command, place: &Place) -> Result<Printout, Problem> {
     let now = Timestamp::now();
     match command {
+        Command::Check { before: true, bucket, parameters, .. } => {
+            let aws = Aws::connect(place, None).await?;
+            before::before(&aws, &place.stack, bucket.as_deref(), &parameters).await
+        }
+        Command::Check { run, state_machines, acceptance, .. } => {
+            let aws = Aws::connect(place, None).await?;
+            let stack = Stack::read(&aws, &place.stack).await?;
+            let checked = check::check(&aws, &stack, &state_machines, now).await?;
+            if run {
+                acceptance::run(&aws, &stack, &acceptance, checked).await
+            } else {
+                Ok(checked)
+            }
+        }
         Command::Explain { subject, .. } => {
             let subject = Subject::parse(&subject)?;
             let aws = Aws::connect(place, subject.region()).await?;

@@ -216,7 +216,7 @@ fn note<T>(result: Result<T, Problem>, unknown: &mut Vec<String>) -> Option<T> {
 
 /// Hands an event to the relay, and waits for what it says.
 async fn redrive(aws: &Aws, stack: &Stack, event: &Value) -> Result<Redriven, Problem> {
-    let request = aws.lambda.invoke().function_name(&stack.relay);
+    let request = aws.invocations.invoke().function_name(&stack.relay);
     let answer = request.payload(Blob::new(event.to_string())).send().await;
     let answer = answer
         .map_err(|error| Problem::call("lambda:InvokeFunction", &call_error("Invoke", &error)))?;
