@@ -24,8 +24,8 @@ impl ApiCall {
         let target = text(headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
         let operation = match target {
             Some((_, operation)) => operation.to_owned(),
-            None => match form_action(headers, body) {
-                Some(action) => action,
+            None => match rpc_operation(headers, uri).or_else(|| form_action(headers, body)) {
+                Some(operation) => operation,
                 None => format!("{method} {}", uri.path()),
             },
         };
@@ -75,6 +75,14 @@ fn credential<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Credential<'a> {
     // A slash may or may not be escaped in a query.
     let mut parts = scope.split(['/', '%']).map(|part| part.strip_prefix("2F").unwrap_or(part));
     Credential { access_key_id: parts.next(), service: parts.nth(2) }
+}
+
+/// The operation in `/service/GraniteServiceVersion20100801/operation/DescribeAlarms`, the path of the
+/// RPC v2 protocol.
+fn rpc_operation(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    headers.get("smithy-protocol")?;
+    let (_, operation) = uri.path().strip_prefix("/service/")?.split_once("/operation/")?;
+    Some(operation.to_owned())
 }
 
 /// The `Action` of the query protocol.
@@ -150,6 +158,17 @@ mod tests {
             "sts",
             "GetCallerIdentity",
         );
+    }
+
+    #[test]
+    fn rpc_calls_are_named_by_the_end_of_their_path() {
+        let uri =
+            Uri::from_static("/service/GraniteServiceVersion20100801/operation/GetMetricData");
+        let mut headers = HeaderMap::new();
+        let call = |headers: &HeaderMap| ApiCall::of(&Method::POST, &uri, headers, b"").operation;
+        assert!(call(&headers).starts_with("POST /service/"), "an object in a bucket");
+        headers.insert("smithy-protocol", "rpc-v2-cbor".parse().expect("a header value"));
+        assert_eq!(call(&headers), "GetMetricData");
     }
 
     #[test]

@@ -23,12 +23,13 @@ macro_rules! programs {
 
 /// The Python program that starts moto, and its modules. They correct moto where it differs from
 /// AWS in what the project depends on.
-const PROGRAMS: [(&str, &str); 17] = programs![
+const PROGRAMS: [(&str, &str); 18] = programs![
     "authorization.py",
     "corrections/__init__.py",
     "corrections/cloudformation.py",
     "corrections/cloudformation_checks.py",
     "corrections/cloudformation_updates.py",
+    "corrections/cloudwatch.py",
     "corrections/eventbridge.py",
     "corrections/iam.py",
     "corrections/kms.py",

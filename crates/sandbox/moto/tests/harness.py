@@ -126,6 +126,7 @@ class Moto:
         )
         self.buckets, self.iam, self.tokens = client("s3"), client("iam"), client("sts")
         self.keys, self.logs, self.ec2 = client("kms"), client("logs"), client("ec2")
+        self.metrics = client("cloudwatch")
         self.iam.create_role(RoleName="tester", AssumeRolePolicyDocument="{}")
         self.count = 0
 
