@@ -22,6 +22,7 @@ pub mod arn;
 pub mod aws;
 pub mod cli;
 pub mod cloudformation;
+pub mod cloudwatch;
 pub mod credentials;
 pub mod demo;
 pub mod directory;

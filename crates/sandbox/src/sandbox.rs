@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::arn::ACCOUNT;
 use crate::aws::Client;
 use crate::cloudformation::stack::{self, Stack, StackError};
+use crate::cloudwatch::metrics::Metrics;
 use crate::credentials::Credentials;
 use crate::directory::{self, DirectoryError};
 use crate::ec2::instances::Instances;
@@ -275,6 +276,8 @@ struct Parts {
     automation: Automation,
     instances: Instances,
     lambda: Lambda,
+    metrics: Metrics,
+    logs: PathBuf,
     queue: InvocationQueue,
     events: mpsc::UnboundedSender<serde_json::Value>,
     arriving: mpsc::UnboundedReceiver<serde_json::Value>,
@@ -333,7 +336,8 @@ impl Parts {
             credentials: credentials.clone(),
             mark: mark.clone(),
         };
-        let lambda = Lambda::new(for_functions, moto.clone(), enforced.clone());
+        let metrics = Metrics::default();
+        let lambda = Lambda::new(for_functions, moto.clone(), enforced.clone(), metrics.clone());
         let deliveries = Arc::new(open_journal(directory, "delivery.log")?);
         let queue = InvocationQueue::new(
             lambda.clone(),
@@ -356,6 +360,8 @@ impl Parts {
             automation,
             instances,
             lambda,
+            metrics,
+            logs: directory.join("logs"),
             queue,
             events,
             arriving,
@@ -377,6 +383,7 @@ impl Parts {
         settings: &Settings,
     ) -> Vec<JoinHandle<()>> {
         let region = settings.region.clone();
+        let metrics = self.metrics.run(moto.clone(), region.clone(), self.logs);
         let router = gateway::router(Gateway {
             gate,
             run_command: self.run_command,
@@ -408,6 +415,7 @@ impl Parts {
             }),
             tokio::spawn(self.delivery.run(self.arriving)),
             tokio::spawn(scheduled),
+            tokio::spawn(metrics),
         ]
     }
 }

@@ -1,17 +1,32 @@
 """Corrections of CloudWatch."""
 
 import json
+import threading
+from datetime import UTC, datetime, timedelta
 
 from botocore.parsers import RpcV2CBORParser, create_parser
 from botocore.serialize import RpcV2CBORSerializer
 from moto.cloudwatch import urls
-from moto.cloudwatch.models import Alarm
+from moto.cloudwatch.models import (
+    Alarm,
+    CloudWatchBackend,
+    MetricAggregatedDatum,
+    Statistics,
+    cloudwatch_backends,
+)
 from moto.cloudwatch.responses import CloudWatchResponse
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.request import Request, normalize_request
-from moto.core.utils import get_service_model
+from moto.core.utils import get_service_model, utcnow
+
+import moto_api
 
 TARGET = "GraniteServiceVersion20100801"
 JSON = "application/x-amz-json-1.0"
+# CloudWatch user guide, "Metrics retention": data points of a minute.
+RETENTION = timedelta(days=15)
+# More than a sandbox has. What comes when there are so many is dropped.
+MINUTES_MAX = 500_000
 
 
 def correct_protocol():
@@ -80,6 +95,118 @@ def correct_first_states():
     Alarm.__init__ = initialize_without_data
 
 
+def dimensions_of(dimensions):
+    return tuple(sorted((each.name, each.value) for each in dimensions))
+
+
+def correct_metric_data():
+    """AWS: metrics are kept as the statistics of each minute, for 15 days.
+
+    GetMetricData reads the metric that has exactly these dimensions, in this namespace. Its periods
+    begin with a minute. Moto keeps every value for ever. It ignores the namespace, or the dimensions
+    if the query has none.
+    """
+    put, get = CloudWatchBackend.put_metric_data, CloudWatchBackend.get_metric_data
+    lock = threading.Lock()
+
+    def put_metric_data(self, namespace, metric_data):
+        # It checks the data, and others may be reading those that are kept.
+        added = CloudWatchBackend(self.region_name, self.account_id)
+        put(added, namespace, metric_data)
+        with lock:
+            for datum in added.metric_data:
+                keep(self, minute_of(datum))
+
+    def keep(self, datum):
+        """Adds a minute to those that are kept."""
+        minutes = self.__dict__.setdefault("minutes", {})
+        dimensions = dimensions_of(datum.dimensions)
+        key = (datum.namespace, datum.name, dimensions, datum.unit, datum.timestamp)
+        same = minutes.get(key)
+        if same is not None:
+            same.min, same.max = min(same.min, datum.min), max(same.max, datum.max)
+            same.sum += datum.sum
+            same.sample_count += datum.sample_count
+            return
+        if len(minutes) >= MINUTES_MAX:
+            expired = utcnow() - RETENTION
+            for old in [old for old in minutes if old[-1] < expired]:
+                del minutes[old]
+            self.metric_data = list(minutes.values())
+        if len(minutes) < MINUTES_MAX:
+            minutes[key] = datum
+            self.metric_data.append(datum)
+
+    def get_metric_data(self, queries, start_time, end_time, scan_by="TimestampAscending"):
+        start = start_time.replace(second=0, microsecond=0)
+        # It checks the times, and knows expressions.
+        results = get(self, queries, start, end_time, scan_by)
+        by_id = {query["Id"]: query["MetricStat"] for query in queries if "MetricStat" in query}
+        for result in results:
+            if result["id"] in by_id:
+                points = points_of(self, by_id[result["id"]], start, end_time)
+                if scan_by == "TimestampDescending":
+                    points.reverse()
+                result["timestamps"] = [time for time, _ in points]
+                result["values"] = [value for _, value in points]
+        return results
+
+    CloudWatchBackend.put_metric_data = put_metric_data
+    CloudWatchBackend.get_metric_data = get_metric_data
+
+
+def minute_of(datum):
+    """A value, or statistics, as the statistics of their minute."""
+    if isinstance(datum, MetricAggregatedDatum):
+        statistics = (datum.min, datum.max, datum.sample_count, datum.sum)
+    else:
+        statistics = (datum.value, datum.value, 1, datum.value)
+    dimensions = [{"Name": each.name, "Value": each.value} for each in datum.dimensions]
+    minute = datum.timestamp.replace(second=0, microsecond=0)
+    return MetricAggregatedDatum(
+        datum.namespace, datum.name, *statistics, dimensions, minute, datum.unit
+    )
+
+
+def points_of(backend, wanted, start, end):
+    """The times at which periods begin that have data, and the statistic of each."""
+    metric, period = wanted["Metric"], timedelta(seconds=int(wanted["Period"]))
+    dimensions = tuple(
+        sorted((each["Name"], each["Value"]) for each in metric.get("Dimensions", []))
+    )
+    periods = {}
+    for datum in backend.get_all_metrics():
+        if (
+            (datum.namespace, datum.name) == (metric["Namespace"], metric["MetricName"])
+            and dimensions_of(datum.dimensions) == dimensions
+            and wanted.get("Unit") in (None, datum.unit)
+            and start <= datum.timestamp < end
+        ):
+            periods.setdefault((datum.timestamp - start) // period, []).append(datum)
+    points = []
+    for number in sorted(periods):
+        statistics = Statistics([wanted["Stat"]], start + number * period)
+        statistics.metric_data = periods[number]
+        points.append((statistics.timestamp, statistics.get_statistics_for_type(wanted["Stat"])))
+    return points
+
+
+def serve_own_metrics():
+    """Takes the metrics of functions from the sandbox."""
+
+    def take(request, full_url, headers):
+        told = json.loads(request.data)
+        backend = cloudwatch_backends[DEFAULT_ACCOUNT_ID][told["region"]]
+        for each in told["data"]:
+            time = datetime.fromtimestamp(each.pop("Timestamp"), UTC).replace(tzinfo=None)
+            backend.put_metric_data(each.pop("Namespace"), [{**each, "Timestamp": time}])
+        return 200, {}, ""
+
+    moto_api.serve("metrics", take)
+
+
 def correct():
     correct_protocol()
+    correct_metric_data()
+    serve_own_metrics()
     correct_first_states()

@@ -6,7 +6,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from harness import ACCESS_KEY_ID, Correction, code
+from harness import ACCESS_KEY_ID, Correction, code, corrected
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 ALARM = {
@@ -68,3 +68,70 @@ class CloudWatch(Correction):
             return moto.metrics.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"]
 
         self.check(probe, moto="OK", aws="INSUFFICIENT_DATA")
+
+    def test_get_metric_data_reads_one_metric(self):
+        def probe(moto):
+            name = moto.name()
+            for namespace, dimensions, value in (
+                ("One", ["f"], 1),
+                ("One", [], 10),
+                ("Two", ["f"], 100),
+            ):
+                self.put(moto, namespace, name, dimensions, Value=value)
+            asked = (("One", ["f"]), ("One", []), ("One", ["g"]))
+            return [self.get(moto, *metric[:1], name, metric[1], "Sum") for metric in asked]
+
+        # Moto takes the names of metrics for those of every namespace, if there are dimensions.
+        self.check(probe, moto=[[101.0], [11.0], []], aws=[[1.0], [10.0], []])
+
+    def test_values_of_a_minute_are_kept_as_their_statistics(self):
+        def probe(moto):
+            name = moto.name()
+            for value in (3, 1):
+                self.put(moto, "One", name, ["f"], Value=value)
+            values = [6, 2]
+            self.put(moto, "One", name, ["f"], Values=values, Counts=[1, 2])
+            listed = moto.metrics.list_metrics(Namespace="One", MetricName=name)["Metrics"]
+            statistics = ("Sum", "SampleCount", "Minimum", "Maximum", "Average")
+            return len(listed), [
+                self.get(moto, "One", name, ["f"], statistic)[0] for statistic in statistics
+            ]
+
+        expected = (1, [14.0, 5.0, 1.0, 6.0, 2.8])
+        self.assertEqual(probe(corrected()), expected)
+
+    def test_periods_begin_with_a_minute(self):
+        def probe(moto):
+            name = moto.name()
+            for minutes in (1, 2, 6):
+                time = NOW - timedelta(minutes=minutes)
+                self.put(moto, "One", name, ["f"], Value=minutes, Timestamp=time)
+            start = NOW - timedelta(minutes=6) + timedelta(seconds=30)
+            answer = moto.metrics.get_metric_data(
+                MetricDataQueries=[self.query("One", name, ["f"], "Sum", 300)],
+                StartTime=start,
+                EndTime=NOW,
+            )["MetricDataResults"][0]
+            ages = [(NOW - time).total_seconds() / 60 for time in answer["Timestamps"]]
+            return ages, answer["Values"]
+
+        # The newest comes first.
+        self.check(probe, moto=([5.5], [3.0]), aws=([1, 6], [1.0, 8.0]))
+
+    def put(self, moto, namespace, name, dimensions, **data):
+        dimensions = [{"Name": "FunctionName", "Value": value} for value in dimensions]
+        data = {"MetricName": name, "Dimensions": dimensions, "Timestamp": NOW, **data}
+        moto.metrics.put_metric_data(Namespace=namespace, MetricData=[data])
+
+    def query(self, namespace, name, dimensions, statistic, period):
+        dimensions = [{"Name": "FunctionName", "Value": value} for value in dimensions]
+        metric = {"Namespace": namespace, "MetricName": name, "Dimensions": dimensions}
+        return {"Id": "q", "MetricStat": {"Metric": metric, "Period": period, "Stat": statistic}}
+
+    def get(self, moto, namespace, name, dimensions, statistic):
+        """The values in the five minutes around now."""
+        return moto.metrics.get_metric_data(
+            MetricDataQueries=[self.query(namespace, name, dimensions, statistic, 300)],
+            StartTime=NOW - timedelta(minutes=2),
+            EndTime=NOW + timedelta(minutes=3),
+        )["MetricDataResults"][0]["Values"]

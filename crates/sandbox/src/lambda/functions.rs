@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
+use jiff::Timestamp;
 use sandbox_run_command::locked::Locked;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 use super::code::{code_path, function_name, unpack};
 use super::process::{FunctionProcess, InvocationResult, Program};
 use crate::aws::{CallError, Client};
+use crate::cloudwatch::metrics::Metrics;
 use crate::credentials::Credentials;
 use crate::iam::roles::{Holder, Roles};
 
@@ -130,6 +132,7 @@ struct Host {
     settings: Settings,
     moto: Client,
     roles: Option<Roles>,
+    metrics: Metrics,
     functions: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Loaded>>>>>,
 }
 
@@ -147,6 +150,7 @@ struct Pool {
     name: String,
     program: Program,
     permits: Semaphore,
+    metrics: Metrics,
     idle: Mutex<Vec<FunctionProcess>>,
 }
 
@@ -186,8 +190,9 @@ struct Concurrency {
 
 impl Lambda {
     /// The functions of this moto. They run under their own roles, if roles are given.
-    pub fn new(settings: Settings, moto: Client, roles: Option<Roles>) -> Self {
-        Self { host: Arc::new(Host { settings, moto, roles, functions: Mutex::default() }) }
+    pub fn new(settings: Settings, moto: Client, roles: Option<Roles>, metrics: Metrics) -> Self {
+        let functions = Mutex::default();
+        Self { host: Arc::new(Host { settings, moto, roles, metrics, functions }) }
     }
 
     /// Invokes a function, by name or ARN, and waits until it has answered. The invocation goes on
@@ -262,6 +267,7 @@ impl Host {
             name: name.to_owned(),
             program: self.program(&function.configuration, &directory, credentials),
             permits: Semaphore::new(processes),
+            metrics: self.metrics.clone(),
             idle: Mutex::default(),
         })
     }
@@ -351,15 +357,27 @@ impl Pool {
         payload: Bytes,
         admission: Admission,
     ) -> Result<Invocation, InvokeError> {
-        let permit = match admission {
-            Admission::WaitUntil(expires) => {
-                timeout_at(expires, self.permits.acquire()).await.ok().and_then(Result::ok)
-            }
-            Admission::Refuse => self.permits.try_acquire().ok(),
-        };
+        let mut permit = self.permits.try_acquire().ok();
+        if permit.is_none() {
+            self.metrics.throttled(&self.name);
+            permit = match admission {
+                Admission::WaitUntil(expires) => {
+                    timeout_at(expires, self.permits.acquire()).await.ok().and_then(Result::ok)
+                }
+                Admission::Refuse => None,
+            };
+        }
         if permit.is_none() {
             return Err(InvokeError::TooManyRequests);
         }
+        let (started, clock) = (Timestamp::now(), Instant::now());
+        let result = self.run(payload).await;
+        let failed = result.as_ref().map_or(true, |done| done.outcome.failed);
+        self.metrics.invoked(&self.name, started, clock.elapsed(), failed);
+        result
+    }
+
+    async fn run(&self, payload: Bytes) -> Result<Invocation, InvokeError> {
         let mut process = match self.take_idle() {
             Some(process) => process,
             None => FunctionProcess::start(&self.program)

@@ -5,6 +5,7 @@ mod gateway;
 mod instances;
 mod invocation;
 mod lifetime;
+mod metrics;
 mod moto_quirks;
 mod ready;
 mod running;

@@ -26,6 +26,12 @@ while True:
             sys.exit(7)
         case "sleep":
             time.sleep(60)
+        case "measure":
+            metrics = [{"Name": "Measured", "Unit": "Count"}]
+            directive = {"Namespace": "Own", "Dimensions": [["Stack"]], "Metrics": metrics}
+            aws = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
+            print(json.dumps({"_aws": aws, "Stack": "s", "Measured": 7}), flush=True)
+            post(f"invocation/{request_id}/response", {})
         case "environment":
             post(f"invocation/{request_id}/response", {"pid": os.getpid(), **os.environ})
         case "headers":

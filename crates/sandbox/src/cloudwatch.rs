@@ -1,0 +1,4 @@
+//! CloudWatch: the metrics of functions. Moto keeps them, with all others and the alarms.
+
+pub mod embedded;
+pub mod metrics;
