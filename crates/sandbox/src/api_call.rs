@@ -11,6 +11,8 @@ pub struct ApiCall {
     pub service: String,
     /// The operation's name, or method and path where the protocol has none.
     pub operation: String,
+    /// How it is said, and how the answer must be.
+    pub protocol: Protocol,
     /// Whose key signed it.
     pub access_key_id: Option<String>,
     /// Which function calls, or that Automation does, where these sign with the key of the run.
@@ -21,7 +23,7 @@ impl ApiCall {
     /// Reads the call from a request.
     pub fn of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Self {
         let credential = credential(headers, uri);
-        let target = text(headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
+        let target = text(headers, TARGET).and_then(|target| target.rsplit_once('.'));
         let operation = match target {
             Some((_, operation)) => operation.to_owned(),
             None => match rpc_operation(headers, uri).or_else(|| form_action(headers, body)) {
@@ -35,6 +37,7 @@ impl ApiCall {
             (None, None) => String::new(),
         };
         Self {
+            protocol: Protocol::of(headers, &service),
             service,
             operation,
             access_key_id: credential.access_key_id.map(str::to_owned),
@@ -47,6 +50,40 @@ impl ApiCall {
         self.caller.as_deref().is_some_and(is_of_function)
     }
 }
+
+/// A protocol of AWS (Smithy, "AWS protocols").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// JSON, with the operation in a header.
+    Json,
+    /// JSON as well, from a service that once spoke [`Query`](Self::Query) and keeps its error codes.
+    QueryCompatibleJson,
+    /// CBOR, with the operation in the path, from such a service.
+    Cbor,
+    /// A form, answered in XML.
+    Query,
+    /// Method and path, with JSON.
+    RestJson,
+    /// Method and path, with XML. Also what cannot be told.
+    RestXml,
+}
+
+impl Protocol {
+    /// The protocol of a request to this service.
+    pub fn of(headers: &HeaderMap, service: &str) -> Self {
+        let form = text(headers, header::CONTENT_TYPE.as_str()).is_some_and(is_form);
+        match service {
+            _ if headers.contains_key("smithy-protocol") => Self::Cbor,
+            "sqs" | "monitoring" if headers.contains_key(TARGET) => Self::QueryCompatibleJson,
+            _ if headers.contains_key(TARGET) => Self::Json,
+            _ if form => Self::Query,
+            "lambda" => Self::RestJson,
+            _ => Self::RestXml,
+        }
+    }
+}
+
+const TARGET: &str = "x-amz-target";
 
 /// The access key id that a request is signed with, in its headers or, presigned, in its URL.
 pub fn access_key_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
@@ -88,11 +125,15 @@ fn rpc_operation(headers: &HeaderMap, uri: &Uri) -> Option<String> {
 /// The `Action` of the query protocol.
 fn form_action(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let content_type = text(headers, header::CONTENT_TYPE.as_str())?;
-    if !content_type.starts_with("application/x-www-form-urlencoded") {
+    if !is_form(content_type) {
         return None;
     }
     let form = std::str::from_utf8(body).ok()?;
     form.split('&').find_map(|pair| pair.strip_prefix("Action=")).map(str::to_owned)
+}
+
+fn is_form(content_type: &str) -> bool {
+    content_type.starts_with("application/x-www-form-urlencoded")
 }
 
 fn service_of_target(api: &str) -> &str {
@@ -113,7 +154,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 mod tests {
     use axum::http::{HeaderMap, Method, Uri};
 
-    use super::ApiCall;
+    use super::{ApiCall, Protocol};
 
     const TOKEN: axum::http::HeaderName =
         axum::http::HeaderName::from_static("x-amz-security-token");
@@ -169,6 +210,24 @@ mod tests {
         assert!(call(&headers).starts_with("POST /service/"), "an object in a bucket");
         headers.insert("smithy-protocol", "rpc-v2-cbor".parse().expect("a header value"));
         assert_eq!(call(&headers), "GetMetricData");
+    }
+
+    #[test]
+    fn the_protocol_is_told_by_headers_and_service() {
+        const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+        for (header, service, expected) in [
+            (("x-amz-target", "AmazonSSM.SendCommand"), "ssm", Protocol::Json),
+            (("x-amz-target", "AmazonSQS.SendMessage"), "sqs", Protocol::QueryCompatibleJson),
+            (("smithy-protocol", "rpc-v2-cbor"), "monitoring", Protocol::Cbor),
+            (FORM, "iam", Protocol::Query),
+            (("accept", "*/*"), "lambda", Protocol::RestJson),
+            (("accept", "*/*"), "s3", Protocol::RestXml),
+            (("accept", "*/*"), "", Protocol::RestXml),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header.0, header.1.parse().expect("a header value"));
+            assert_eq!(Protocol::of(&headers, service), expected, "{header:?} {service}");
+        }
     }
 
     #[test]

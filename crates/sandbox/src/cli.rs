@@ -90,7 +90,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1000)]
     concurrency_limit: u32,
     /// Let functions and automation documents call under their own roles, and refuse what the
-    /// policies of these roles do not allow.
+    /// policies of these roles do not allow. The same for whoever has assumed a role.
     #[arg(long)]
     enforce_policies: bool,
     /// Deny roles without this permissions boundary, as a service control policy does. The sandbox

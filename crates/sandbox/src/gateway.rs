@@ -30,7 +30,7 @@ use crate::iam::roles::{Caller, Holder, Roles};
 use crate::iam::sts;
 use crate::journal::Journal;
 use crate::lambda::requests::{LambdaRequest, LambdaRequests};
-use crate::responses::{api_error, json_answer};
+use crate::responses::{api_error, json_answer, refused};
 
 /// A deployment package may have 250 MB.
 const BODY_BYTES_MAX: usize = 260 * 1024 * 1024;
@@ -55,7 +55,7 @@ pub struct Gateway {
     pub journal: Journal,
     /// What goes wrong.
     pub faults: Arc<Mutex<FaultPlan>>,
-    /// The roles that functions and runbooks work under, if their policies are enforced.
+    /// The roles that functions, runbooks and sessions work under, if their policies are enforced.
     pub roles: Option<Roles>,
 }
 
@@ -67,7 +67,10 @@ pub fn router(gateway: Gateway) -> Router {
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if let Err(reason) = gateway.gate.check(&parts.method, &parts.uri, &parts.headers) {
-        return kept_out(&parts, &reason);
+        let call = ApiCall::of(&parts.method, &parts.uri, &parts.headers, b"");
+        let mut response = refused(call.protocol, "AccessDeniedException", &reason);
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        return response;
     }
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
@@ -75,9 +78,9 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     let call = ApiCall::of(&parts.method, &parts.uri, &parts.headers, &body);
     let caller = call.access_key_id.as_deref().and_then(|id| gateway.roles.as_ref()?.caller(id));
     let refusal = gateway.refusal(caller.as_ref(), &call, &parts, &body).await;
-    let refused = refusal.as_ref().map(|error| error.code.clone());
+    let refusal_code = refusal.as_ref().map(|error| error.code.clone());
     let mut response = match (refusal, gateway.fault(&call, caller.as_ref())) {
-        (Some(refusal), _) => json_answer(Err(refusal)),
+        (Some(refusal), _) => refused(call.protocol, &refusal.code, &refusal.message),
         (None, Some(fault)) => faulty(fault),
         (None, None) => gateway.route(&call, &parts, body).await,
     };
@@ -86,7 +89,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         ("operation", call.operation.into()),
         ("caller", call.caller.into()),
         ("role", caller.map(|caller| caller.role).into()),
-        ("refused", refused.into()),
+        ("refused", refusal_code.into()),
         ("status", response.status().as_u16().into()),
     ]);
     let headers = response.headers_mut();
@@ -147,7 +150,13 @@ impl Gateway {
     async fn admit_role(&self, answer: Response) -> Response {
         let (answer, text) = read(answer).await;
         if let Some(credentials) = sts::credentials(&text) {
-            self.gate.admit(credentials.access_key_id);
+            match (&self.roles, sts::assumed_role(&text)) {
+                (Some(roles), Some(role)) => {
+                    let caller = Caller { holder: Holder::Session, role };
+                    roles.hold(credentials.access_key_id, caller);
+                }
+                _ => self.gate.admit(credentials.access_key_id),
+            }
         }
         answer
     }
@@ -203,18 +212,6 @@ async fn read(answer: Response) -> (Response, String) {
     let body = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&body).into_owned();
     (Response::from_parts(parts, Body::from(body)), text)
-}
-
-/// The answer to a request that is not let in, which clients of either protocol can read.
-fn kept_out(parts: &Parts, reason: &str) -> Response {
-    const CODE: &str = "AccessDeniedException";
-    let path = parts.uri.path();
-    if parts.headers.contains_key("x-amz-target") || path.starts_with("/2015-03-31/") {
-        return api_error(StatusCode::FORBIDDEN, CODE, reason);
-    }
-    // The reason is ours, and holds nothing that XML would have to escape.
-    let body = format!("<Error><Code>{CODE}</Code><Message>{reason}</Message></Error>");
-    (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
 }
 
 /// What belongs to one connection, and not to the request.

@@ -23,7 +23,7 @@ macro_rules! programs {
 
 /// The Python program that starts moto, and its modules. They correct moto where it differs from
 /// AWS in what the project depends on.
-const PROGRAMS: [(&str, &str); 18] = programs![
+const PROGRAMS: [(&str, &str); 21] = programs![
     "authorization.py",
     "corrections/__init__.py",
     "corrections/cloudformation.py",
@@ -32,6 +32,7 @@ const PROGRAMS: [(&str, &str); 18] = programs![
     "corrections/cloudwatch.py",
     "corrections/eventbridge.py",
     "corrections/iam.py",
+    "corrections/iam_simulation.py",
     "corrections/kms.py",
     "corrections/lambda_.py",
     "corrections/logs.py",
@@ -42,6 +43,8 @@ const PROGRAMS: [(&str, &str); 18] = programs![
     "door.py",
     "moto_api.py",
     "moto_launcher.py",
+    "policies.py",
+    "resources.py",
 ];
 const LAUNCHER: &str = "moto_launcher.py";
 /// The first start compiles some thousand Python files.

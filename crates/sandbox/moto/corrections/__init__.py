@@ -1,8 +1,8 @@
 """Corrections of moto where it differs from AWS in what this project depends on.
 
-One module for each AWS service, and three for CloudFormation. Each function `correct_...` says what
-AWS does. The tests in ../tests show that moto alone still differs: when one fails, remove its
-correction.
+One module for each AWS service, three for CloudFormation and two for IAM. Each function
+`correct_...` says what AWS does. The tests in ../tests show that moto alone still differs: when one
+fails, remove its correction.
 """
 
 from corrections import (
@@ -12,6 +12,7 @@ from corrections import (
     cloudwatch,
     eventbridge,
     iam,
+    iam_simulation,
     lambda_,
     logs,
     s3,
@@ -29,6 +30,7 @@ def correct_all():
         cloudwatch,
         eventbridge,
         iam,
+        iam_simulation,
         lambda_,
         logs,
         s3,

@@ -102,9 +102,9 @@ def dimensions_of(dimensions):
 def correct_metric_data():
     """AWS: metrics are kept as the statistics of each minute, for 15 days.
 
-    GetMetricData reads the metric that has exactly these dimensions, in this namespace. Its periods
-    begin with a minute. Moto keeps every value for ever. It ignores the namespace, or the dimensions
-    if the query has none.
+    GetMetricData reads the metric that has exactly these dimensions, in this namespace. Its
+    periods begin with a minute. Moto keeps every value for ever. It ignores the namespace, or the
+    dimensions if the query has none.
     """
     put, get = CloudWatchBackend.put_metric_data, CloudWatchBackend.get_metric_data
     lock = threading.Lock()

@@ -13,9 +13,10 @@ import unittest
 import urllib.request
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import boto3
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -246,12 +247,13 @@ class Moto:
         )
         return name
 
-    def assumed_role(self, grants):
+    def assumed_role(self, grants, denied=None):
         """Credentials of a new role with these rights: actions with their resources."""
         name = self.name()
         statements = [
-            {"Effect": "Allow", "Action": action, "Resource": resources}
-            for action, resources in grants.items()
+            {"Effect": effect, "Action": action, "Resource": resources}
+            for effect, actions in (("Allow", grants), ("Deny", denied or {}))
+            for action, resources in actions.items()
         ]
         role = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]
         policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
@@ -263,13 +265,22 @@ class Moto:
     def decision(self, credentials, action, signed, sent=None):
         """Whether a call with these arguments is allowed, or the code of its error."""
         service, operation = action.split(":")
-        request = AWSRequest("POST", "http://127.0.0.1/", data=json.dumps(signed).encode())
-        SigV4Auth(credentials, service, "us-east-1").add_auth(request)
+        encoded = [json.dumps(body).encode() for body in (signed, sent or signed)]
+        return self.decided(credentials, service, operation, *encoded)
+
+    def decided(
+        self, credentials, service, operation, signed, sent=None, method="POST", path="/", **headers
+    ):
+        """The same for a request of any protocol."""
+        url = f"http://127.0.0.1{path}"
+        request = AWSRequest(method, url, data=signed, headers=headers)
+        signer = S3SigV4Auth if service == "s3" else SigV4Auth
+        signer(credentials, service, "us-east-1").add_auth(request)
         question = {
-            "method": "POST",
-            "path": "/",
+            "method": method,
+            "path": path,
             "headers": {"host": "127.0.0.1", **request.headers},
-            "body": json.dumps(sent or signed),
+            "body": quote(sent or signed),
             "operation": operation,
             "signed": True,
         }

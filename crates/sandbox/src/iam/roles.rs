@@ -1,8 +1,8 @@
 //! Roles: whose credentials a call was made with, and whether the policies of its role allow it.
 //!
-//! With `--enforce-policies`, functions and runbooks call under their own roles, as in AWS. The
-//! sandbox asks moto's policy engine about each of these calls before it is answered. All other
-//! callers are allowed everything: deployments and tests have no role.
+//! With `--enforce-policies`, functions and runbooks call under their own roles, as in AWS, and so
+//! does whoever has assumed a role. The sandbox asks moto's launcher about each of these calls before
+//! it is answered. The key of the run is allowed everything: deployments and tests have no role.
 //!
 //! Checked are the signature, the action and the resources of identity policies; not trust policies,
 //! conditions, permission boundaries and policies of resources.
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sandbox_run_command::api::ApiError;
 use sandbox_run_command::locked::Locked;
 use serde::Deserialize;
@@ -31,6 +32,8 @@ pub enum Holder {
     Function,
     /// A runbook of Automation.
     Runbook,
+    /// Somebody who has assumed it.
+    Session,
 }
 
 /// The holder of credentials that were issued for a role.
@@ -83,9 +86,13 @@ impl Roles {
             expected: "credentials",
         })?;
         let caller = Caller { holder, role: name_of_arn(role_arn).to_owned() };
-        let mut issued = self.issued.locked();
-        issued.insert(credentials.access_key_id.clone(), caller);
+        self.hold(credentials.access_key_id.clone(), caller);
         Ok(credentials)
+    }
+
+    /// Holds requests that are signed with this key to the policies of the caller's role from now on.
+    pub fn hold(&self, access_key_id: String, caller: Caller) {
+        self.issued.locked().insert(access_key_id, caller);
     }
 
     /// The holder of this key, if it was issued for a role.
@@ -113,10 +120,11 @@ impl Roles {
             "method": parts.method.as_str(),
             "path": parts.uri.path_and_query().map_or("/", |path| path.as_str()),
             "headers": headers,
-            "body": String::from_utf8_lossy(body),
+            // Some protocols are not text.
+            "body": percent_encode(body, NON_ALPHANUMERIC).to_string(),
             "operation": call.operation,
             // The sandbox's own client signs in shape only.
-            "signed": caller.holder == Holder::Function,
+            "signed": caller.holder != Holder::Runbook,
         });
         let decision: Decision = self.ask(&question).await.map_err(ApiError::internal)?;
         if decision.allowed {

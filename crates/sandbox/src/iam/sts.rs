@@ -16,9 +16,26 @@ pub fn credentials(xml: &str) -> Option<Credentials> {
     })
 }
 
+/// The name of the role in the answer of `AssumeRole`.
+pub fn assumed_role(xml: &str) -> Option<String> {
+    let document = roxmltree::Document::parse(xml).ok()?;
+    let mut texts = document.descendants().filter_map(|node| node.text());
+    // arn:aws:sts::123456789012:assumed-role/NAME/SESSION
+    let (_, session) = texts.find_map(|text| text.split_once(":assumed-role/"))?;
+    Some(session.split_once('/')?.0.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::credentials;
+    use super::{assumed_role, credentials};
+
+    #[test]
+    fn the_role_is_in_the_arn_of_the_session() {
+        let arn = "arn:aws:sts::123456789012:assumed-role/reader/me";
+        let xml = format!("<R><AssumedRoleUser><Arn>{arn}</Arn></AssumedRoleUser></R>");
+        assert_eq!(assumed_role(&xml).as_deref(), Some("reader"));
+        assert_eq!(assumed_role("<R/>"), None);
+    }
 
     #[test]
     fn credentials_are_found_in_the_answer() {

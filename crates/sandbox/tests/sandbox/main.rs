@@ -8,5 +8,6 @@ mod lifetime;
 mod metrics;
 mod moto_quirks;
 mod ready;
+mod roles;
 mod running;
 mod strangers;

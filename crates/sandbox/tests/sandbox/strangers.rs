@@ -35,7 +35,7 @@ async fn refused(request: reqwest::RequestBuilder, reason: &str) {
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     no_cors(&response);
     let said = response.text().await.expect("a text");
-    assert!(said.contains("AccessDeniedException") && said.contains(reason), "{said}");
+    assert!(said.contains("AccessDenied") && said.contains(reason), "{said}");
 }
 
 fn no_cors(response: &Response) {
