@@ -16,6 +16,7 @@ from moto.cloudwatch.models import (
 )
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.common_models import CloudFormationModel
 from moto.core.request import Request, normalize_request
 from moto.core.utils import get_service_model, utcnow
 
@@ -93,6 +94,76 @@ def correct_first_states():
         self.state_value = "INSUFFICIENT_DATA"
 
     Alarm.__init__ = initialize_without_data
+
+
+class AlarmOfStack(CloudFormationModel):
+    """AWS: CloudFormation creates AWS::CloudWatch::Alarm. Moto ignores this type.
+
+    Moto finds the class by itself, because it is a subclass of CloudFormationModel.
+    """
+
+    # Moto groups its models by the module that defines them.
+    __module__ = "moto.cloudwatch.models"
+
+    def __init__(self, name):
+        self.physical_resource_id = name
+
+    @staticmethod
+    def cloudformation_name_type():
+        return "AlarmName"
+
+    @staticmethod
+    def cloudformation_type():
+        return "AWS::CloudWatch::Alarm"
+
+    @classmethod
+    def has_cfn_attr(cls, attr):
+        return attr == "Arn"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+    ):
+        properties = cloudformation_json["Properties"]
+
+        def number(name, kind):
+            return kind(properties[name]) if name in properties else None
+
+        cloudwatch_backends[account_id][region_name].put_metric_alarm(
+            name=resource_name,
+            description=properties.get("AlarmDescription"),
+            namespace=properties.get("Namespace"),
+            metric_name=properties.get("MetricName"),
+            dimensions=properties.get("Dimensions", []),
+            statistic=properties.get("Statistic"),
+            period=number("Period", int),
+            evaluation_periods=number("EvaluationPeriods", int),
+            datapoints_to_alarm=number("DatapointsToAlarm", int),
+            threshold=number("Threshold", float),
+            comparison_operator=properties["ComparisonOperator"],
+            treat_missing_data=properties.get("TreatMissingData"),
+            alarm_actions=properties.get("AlarmActions", []),
+            ok_actions=properties.get("OKActions", []),
+        )
+        return cls(resource_name)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+    ):
+        name = original_resource.physical_resource_id
+        return cls.create_from_cloudformation_json(
+            name, cloudformation_json, account_id, region_name
+        )
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name, cloudformation_json, account_id, region_name
+    ):
+        cloudwatch_backends[account_id][region_name].alarms.pop(resource_name, None)
+
+    def is_created(self):
+        return True
 
 
 def dimensions_of(dimensions):

@@ -94,6 +94,21 @@ class EventInvokeConfigOfStack(CloudFormationModel):
         return True
 
 
+def correct_environments():
+    """AWS: the value of a variable is text, also if it is a number in a template."""
+    get_configuration = LambdaFunction.get_configuration
+
+    def get_configuration_in_texts(self, *args, **kwargs):
+        configuration = get_configuration(self, *args, **kwargs)
+        variables = configuration.get("Environment", {}).get("Variables")
+        if variables:
+            texts = {name: str(value) for name, value in variables.items()}
+            configuration["Environment"] = {"Variables": texts}
+        return configuration
+
+    LambdaFunction.get_configuration = get_configuration_in_texts
+
+
 def correct_code_location():
     """AWS: the location that GetFunction returns is a URL that serves the code."""
     get_code = LambdaFunction.get_code
@@ -300,6 +315,7 @@ def correct():
     correct_networks_and_keys()
     correct_functions_of_stacks()
     correct_event_invoke_config()
+    correct_environments()
     correct_code_location()
     correct_reservations()
     correct_account_settings()

@@ -135,3 +135,13 @@ class CloudWatch(Correction):
             StartTime=NOW - timedelta(minutes=2),
             EndTime=NOW + timedelta(minutes=3),
         )["MetricDataResults"][0]["Values"]
+
+    def test_a_stack_has_alarms(self):
+        def probe(moto):
+            name = moto.name()
+            properties = {"AlarmName": name, **ALARM, "Period": "60", "AlarmActions": ["arn:topic"]}
+            moto.stack({"A": {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}})
+            alarms = moto.metrics.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+            return [[alarm["Period"], alarm["AlarmActions"]] for alarm in alarms]
+
+        self.check(probe, moto=[], aws=[[60, ["arn:topic"]]])

@@ -224,3 +224,22 @@ class Lambda(Correction):
             return [limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]]
 
         self.check(probe, moto=None, aws=[CONCURRENCY_LIMIT] * 2)
+
+    def test_a_number_in_the_environment_of_a_function_is_text(self):
+        def probe(moto):
+            bucket, name = moto.name(), moto.name()
+            moto.buckets.create_bucket(Bucket=bucket)
+            moto.buckets.put_object(Bucket=bucket, Key="code", Body=package())
+            properties = {
+                "FunctionName": name,
+                "Runtime": "provided.al2023",
+                "Handler": "bootstrap",
+                "Role": ROLE,
+                "Code": {"S3Bucket": bucket, "S3Key": "code"},
+                "Environment": {"Variables": {"HOURS": 49}},
+            }
+            moto.stack({"F": {"Type": "AWS::Lambda::Function", "Properties": properties}})
+            found = moto.functions.get_function_configuration(FunctionName=name)
+            return found["Environment"]["Variables"]["HOURS"]
+
+        self.check(probe, moto=49, aws="49")

@@ -59,3 +59,15 @@ class Sqs(Correction):
         with_key, without = {"KmsMasterKeyId": "k"}, {"KmsMasterKeyId": None}
         self.check(lambda moto: probe(moto, without, with_key), moto=None, aws="k")
         self.check(lambda moto: probe(moto, with_key, without), moto="k", aws=None)
+
+    def test_a_stack_gives_a_queue_its_policy(self):
+        def probe(moto):
+            name = moto.name()
+            url = moto.sqs.create_queue(QueueName=name)["QueueUrl"]
+            policy = {"Version": "2012-10-17", "Statement": [{"Sid": "Own", "Effect": "Deny"}]}
+            properties = {"Queues": [url], "PolicyDocument": policy}
+            moto.stack({"P": {"Type": "AWS::SQS::QueuePolicy", "Properties": properties}})
+            asked = moto.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+            return "Own" in asked.get("Attributes", {}).get("Policy", "")
+
+        self.check(probe, moto=False, aws=True)
