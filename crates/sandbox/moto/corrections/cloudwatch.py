@@ -85,15 +85,24 @@ def error_in_cbor(code, message):
     return bytes(encoded)
 
 
-def correct_first_states():
-    """AWS: an alarm has no data until it was evaluated for the first time."""
-    initialize = Alarm.__init__
+def correct_states():
+    """AWS: an alarm has no data until it was evaluated, and keeps its state when it is changed."""
+    initialize, put = Alarm.__init__, CloudWatchBackend.put_metric_alarm
 
     def initialize_without_data(self, *args, **kwargs):
         initialize(self, *args, **kwargs)
         self.state_value = "INSUFFICIENT_DATA"
 
+    def put_and_keep_state(self, name, *args, **kwargs):
+        before = self.alarms.get(name)
+        alarm = put(self, name, *args, **kwargs)
+        if before is not None:
+            for member in ("value", "reason", "reason_data", "updated_timestamp"):
+                setattr(alarm, f"state_{member}", getattr(before, f"state_{member}"))
+        return alarm
+
     Alarm.__init__ = initialize_without_data
+    CloudWatchBackend.put_metric_alarm = put_and_keep_state
 
 
 class AlarmOfStack(CloudFormationModel):
@@ -280,4 +289,4 @@ def correct():
     correct_protocol()
     correct_metric_data()
     serve_own_metrics()
-    correct_first_states()
+    correct_states()

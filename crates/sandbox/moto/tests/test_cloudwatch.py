@@ -69,6 +69,31 @@ class CloudWatch(Correction):
 
         self.check(probe, moto="OK", aws="INSUFFICIENT_DATA")
 
+    def test_an_alarm_keeps_its_state_when_it_is_changed(self):
+        def probe(moto):
+            name = moto.name()
+            moto.metrics.put_metric_alarm(AlarmName=name, **ALARM)
+            state = {"StateValue": "ALARM", "StateReason": "a test"}
+            moto.metrics.set_alarm_state(AlarmName=name, **state)
+            moto.metrics.put_metric_alarm(AlarmName=name, **{**ALARM, "Threshold": 2})
+            alarm = moto.metrics.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
+            return alarm["StateValue"], alarm["StateReason"], alarm["Threshold"]
+
+        initial = "Unchecked: Initial alarm creation"
+        self.check(probe, moto=("OK", initial, 2.0), aws=("ALARM", "a test", 2.0))
+
+    def test_a_stack_changes_and_deletes_its_alarms(self):
+        def probe(moto):
+            alarm = {"Type": "AWS::CloudWatch::Alarm", "Properties": ALARM}
+            stack = moto.updated(alarm, {"Threshold": "3", "AlarmActions": ["arn:aws:sns:::t"]})
+            named = f"{stack}-R-"
+            found = moto.metrics.describe_alarms(AlarmNamePrefix=named)["MetricAlarms"]
+            moto.stacks.delete_stack(StackName=stack)
+            left = moto.metrics.describe_alarms(AlarmNamePrefix=named)["MetricAlarms"]
+            return [(each["Threshold"], each["AlarmActions"]) for each in found], left
+
+        self.check(probe, moto=([], []), aws=([(3.0, ["arn:aws:sns:::t"])], []))
+
     def test_get_metric_data_reads_one_metric(self):
         def probe(moto):
             name = moto.name()
