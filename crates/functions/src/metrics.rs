@@ -34,15 +34,15 @@ pub struct RelayMetrics<'a> {
     pub request_id: &'a str,
 }
 
-/// What one invocation of `sweep` found and did. Only counts that are not zero are metrics, because
+/// What one invocation of `sweep` found and did. Only figures that are not zero are metrics, because
 /// a metric is billed for each hour in which it has data.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SweepMetrics<'a> {
     /// Dimension: the function, and so the stack.
     pub function_name: &'a str,
-    /// Its counts; see `SWEEP_COUNTS`, and `Truncated`.
-    #[serde(flatten, serialize_with = "serialize_counts")]
+    /// Its figures; see `SWEEP_FIGURES`, and `Truncated`.
+    #[serde(flatten, serialize_with = "serialize_figures")]
     pub report: &'a SweepReport,
     /// Duration of the sweep, in milliseconds.
     pub sweep_duration: u64,
@@ -50,30 +50,34 @@ pub struct SweepMetrics<'a> {
     pub request_id: &'a str,
 }
 
-/// The name and the value of a count.
-type Count = (&'static str, fn(&SweepReport) -> u64);
+/// A figure of a sweep, and where it is in the report.
+pub(crate) type Figure = (Definition, fn(&SweepReport) -> u64);
 
-/// The counts of a sweep, as metrics and in its response.
-pub(crate) const SWEEP_COUNTS: [Count; 8] = [
-    ("Executing", |report| report.executing),
-    ("Heartbeats", |report| report.heartbeats),
-    ("Recovered", |report| report.recovered),
-    ("Cancelled", |report| report.cancelled),
-    ("Rejected", |report| report.rejected),
-    ("Refused", |report| report.refused),
-    ("Reused", |report| report.reused),
-    ("Failed", |report| report.failed),
+/// The figures of a sweep, as metrics and in its response.
+pub(crate) const SWEEP_FIGURES: [Figure; 9] = [
+    (Definition::count("Executing"), |report| report.executing),
+    (Definition::count("Heartbeats"), |report| report.heartbeats),
+    (Definition::seconds("OldestWaiting"), |report| report.oldest_waiting_s),
+    (Definition::count("Recovered"), |report| report.recovered),
+    (Definition::count("Cancelled"), |report| report.cancelled),
+    (Definition::count("Rejected"), |report| report.rejected),
+    (Definition::count("Refused"), |report| report.refused),
+    (Definition::count("Reused"), |report| report.reused),
+    (Definition::count("Failed"), |report| report.failed),
 ];
 
-fn serialize_counts<S: Serializer>(report: &SweepReport, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(counts(report))
+fn serialize_figures<S: Serializer>(
+    report: &SweepReport,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(figures(report).map(|(definition, value)| (definition.name, value)))
 }
 
-/// The counts that are not zero, by name. `Truncated` is 1 if the sweep stopped early.
-fn counts(report: &SweepReport) -> impl Iterator<Item = (&'static str, u64)> {
-    let counts = SWEEP_COUNTS.into_iter().map(|(name, value)| (name, value(report)));
-    let counts = counts.chain([("Truncated", u64::from(report.truncated))]);
-    counts.filter(|(_, count)| *count > 0)
+/// The figures that are not zero. `Truncated` is 1 if the sweep stopped early.
+fn figures(report: &SweepReport) -> impl Iterator<Item = (Definition, u64)> {
+    let figures = SWEEP_FIGURES.into_iter().map(|(definition, value)| (definition, value(report)));
+    let truncated = (Definition::count("Truncated"), u64::from(report.truncated));
+    figures.chain([truncated]).filter(|(_, value)| *value > 0)
 }
 
 #[derive(Serialize)]
@@ -99,16 +103,21 @@ struct Directive<'a> {
     metrics: &'a [Definition],
 }
 
-#[derive(Serialize)]
+/// A metric: its name and its unit.
+#[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Definition {
-    name: &'static str,
+pub(crate) struct Definition {
+    pub(crate) name: &'static str,
     unit: &'static str,
 }
 
 impl Definition {
     const fn count(name: &'static str) -> Self {
         Self { name, unit: "Count" }
+    }
+
+    const fn seconds(name: &'static str) -> Self {
+        Self { name, unit: "Seconds" }
     }
 
     const fn milliseconds(name: &'static str) -> Self {
@@ -139,21 +148,21 @@ impl RelayMetrics<'_> {
 }
 
 impl SweepMetrics<'_> {
-    /// Writes the record as one line to `to`, unless all counts are zero.
+    /// Writes the record as one line to `to`, unless all figures are zero.
     ///
     /// # Errors
     ///
     /// If writing to `to` fails.
     pub fn emit(&self, to: &mut impl Write, now: Timestamp) -> io::Result<()> {
-        if counts(self.report).next().is_none() {
+        if figures(self.report).next().is_none() {
             return Ok(());
         }
         to.write_all(&self.line(now)?)
     }
 
     fn line(&self, now: Timestamp) -> io::Result<Vec<u8>> {
-        let counts = counts(self.report).map(|(name, _)| Definition::count(name));
-        let metrics: Vec<_> = counts.chain([Definition::milliseconds("SweepDuration")]).collect();
+        let figures = figures(self.report).map(|(definition, _)| definition);
+        let metrics: Vec<_> = figures.chain([Definition::milliseconds("SweepDuration")]).collect();
         line(self, &[&["FunctionName"]], &metrics, now)
     }
 }
@@ -216,6 +225,7 @@ mod tests {
         insta::assert_snapshot!(of_sweep(&SweepReport {
             executing: 8,
             heartbeats: 7,
+            oldest_waiting_s: 11,
             recovered: 6,
             cancelled: 5,
             rejected: 4,

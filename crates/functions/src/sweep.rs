@@ -16,7 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::event::{SweepCause, SweepTrigger};
 use crate::invocation_error::InvocationError;
-use crate::metrics::{SWEEP_COUNTS, SweepMetrics, millis};
+use crate::metrics::{SWEEP_FIGURES, SweepMetrics, millis};
 
 /// Time reserved before the deadline for logging and metrics.
 const TIME_KEPT: Duration = Duration::from_secs(3);
@@ -64,7 +64,7 @@ struct PastSweeps {
     goes_on: bool,
 }
 
-/// The response to an invocation, for people who invoke the function by hand: each count of the
+/// The response to an invocation, for people who invoke the function by hand: each figure of the
 /// report by its name, and `Truncated`, which is whether the sweep stopped early.
 #[derive(Debug, Clone, Default)]
 pub struct SweepResponse(SweepReport);
@@ -158,8 +158,8 @@ impl<R: RunCommand, T: Tasks> Sweep<R, T> {
 impl Serialize for SweepResponse {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (name, count) in SWEEP_COUNTS {
-            map.serialize_entry(name, &count(&self.0))?;
+        for (figure, value) in SWEEP_FIGURES {
+            map.serialize_entry(figure.name, &value(&self.0))?;
         }
         map.serialize_entry("Truncated", &self.0.truncated)?;
         map.end()
@@ -237,6 +237,7 @@ fn log(report: &SweepReport, trigger: SweepTrigger, duration_ms: u64) {
     let SweepReport {
         executing,
         heartbeats,
+        oldest_waiting_s,
         recovered,
         cancelled,
         rejected,
@@ -253,6 +254,7 @@ fn log(report: &SweepReport, trigger: SweepTrigger, duration_ms: u64) {
                 ?cause,
                 executing,
                 heartbeats,
+                oldest_waiting_s,
                 recovered,
                 cancelled,
                 rejected,

@@ -226,6 +226,7 @@ pub const ALL: &[Mutation] = &[
         file: "sweep/executing.rs",
         find: "Look::Failed => {
                     report.failed += 1;
+                    report.note_waiting(command.requested_at, now);
                     memory.sees_executing(command);
                 }",
         replace: "Look::Failed => report.failed += 1,",

@@ -84,6 +84,7 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
             match look {
                 Look::Pulse(Pulse::Alive) => {
                     report.heartbeats += 1;
+                    report.note_waiting(command.requested_at, now);
                     memory.sees_executing(command);
                 }
                 // Nobody waits for its end.
@@ -95,6 +96,7 @@ impl<R: RunCommand, T: Tasks> Pass<'_, R, T> {
                 }
                 Look::Failed => {
                     report.failed += 1;
+                    report.note_waiting(command.requested_at, now);
                     memory.sees_executing(command);
                 }
                 Look::Refused(error) => {

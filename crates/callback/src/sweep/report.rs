@@ -16,6 +16,9 @@ pub struct SweepReport {
     pub executing: u64,
     /// Heartbeats that reached a waiting task.
     pub heartbeats: u64,
+    /// Age in seconds of the oldest executing command whose task waits, or may wait because its
+    /// heartbeat failed. 0 if there is none.
+    pub oldest_waiting_s: u64,
     /// Commands whose completion event was lost, and whose task has now been answered.
     pub recovered: u64,
     /// Commands whose cancel was requested, because nobody waited any more.
@@ -39,6 +42,13 @@ impl SweepReport {
     /// Whether everything that there was to do is done.
     pub fn is_whole(&self) -> bool {
         self.failed == 0 && !self.truncated
+    }
+
+    /// Notes the age of an executing command whose task waits.
+    pub(super) fn note_waiting(&mut self, requested_at: Timestamp, now: Timestamp) {
+        let age_s = now.duration_since(requested_at).as_secs();
+        // A clock that is ahead makes no age.
+        self.oldest_waiting_s = self.oldest_waiting_s.max(age_s.try_into().unwrap_or_default());
     }
 
     pub(super) fn count_failure(&mut self, id: &CommandId, error: &SettleError) {
@@ -85,6 +95,24 @@ impl SweepReport {
             self.refused += 1;
         } else {
             debug!(command_id = %id, %error, "still refused");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lists are told newest first, and heartbeats come back in any order.
+    #[test]
+    fn the_oldest_that_waits_counts_wherever_it_comes() {
+        let now = Timestamp::from_second(1_795_338_000).unwrap();
+        for ages_s in [[7_200, 60, 3_600], [60, 3_600, 7_200], [-30, 7_200, -30]] {
+            let mut report = SweepReport::default();
+            for age_s in ages_s {
+                report.note_waiting(now - jiff::SignedDuration::from_secs(age_s), now);
+            }
+            assert_eq!(report.oldest_waiting_s, 7_200, "{ages_s:?}");
         }
     }
 }

@@ -63,6 +63,8 @@ fn scope_of(document_names: &[&str]) -> Scope {
 /// A process that sweeps: what it remembers, and what it may do.
 struct Process {
     memory: Memory,
+    /// The age in the last report. The reports that tests get tell none, so that they can be compared.
+    oldest_waiting_s: u64,
     scope: Scope,
     time_left: Duration,
 }
@@ -73,7 +75,7 @@ impl Process {
     }
 
     fn of(scope: Scope) -> Self {
-        Self { memory: Memory::default(), scope, time_left: TIME_LEFT }
+        Self { memory: Memory::default(), oldest_waiting_s: 0, scope, time_left: TIME_LEFT }
     }
 
     /// Sweeps once, so many minutes after [`now`].
@@ -104,15 +106,22 @@ impl Process {
         tasks: &impl Tasks,
         now: Timestamp,
     ) -> SweepReport {
-        let Self { memory, scope, time_left } = self;
-        sweep(run_command, tasks, scope, memory, now, *time_left).await
+        let Self { memory, scope, time_left, .. } = self;
+        let report = sweep(run_command, tasks, scope, memory, now, *time_left).await;
+        self.without_age(report)
     }
 
     /// Looks after executing commands only, so many seconds after [`now`].
     async fn sweep_executing(&mut self, world: &World, second: u32) -> SweepReport {
-        let Self { memory, scope, time_left } = self;
+        let Self { memory, scope, time_left, .. } = self;
         let now = later(now(), SECOND * second);
-        sweep_executing(world, world, scope, memory, now, *time_left).await
+        let report = sweep_executing(world, world, scope, memory, now, *time_left).await;
+        self.without_age(report)
+    }
+
+    fn without_age(&mut self, mut report: SweepReport) -> SweepReport {
+        self.oldest_waiting_s = std::mem::take(&mut report.oldest_waiting_s);
+        report
     }
 }
 

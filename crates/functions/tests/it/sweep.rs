@@ -183,12 +183,19 @@ fn nothing() -> SweepReport {
     SweepReport::default()
 }
 
-/// The sweep reports this, and tells so in all three places.
+/// The age that the response tells; 0 without one.
+fn oldest_waiting_s(invoked: &Invoked) -> u64 {
+    invoked.returned["OldestWaiting"].as_u64().unwrap_or_default()
+}
+
+/// The sweep reports this, and tells so in all three places. The age of what waits is told alike in
+/// all of them, whatever it is.
 #[track_caller]
 fn assert_swept(invoked: &Invoked, level: &str, report: &SweepReport) {
     let SweepReport {
         executing,
         heartbeats,
+        oldest_waiting_s: _,
         recovered,
         cancelled,
         rejected,
@@ -198,9 +205,11 @@ fn assert_swept(invoked: &Invoked, level: &str, report: &SweepReport) {
         truncated,
         blind,
     } = report;
+    let oldest_waiting_s = &oldest_waiting_s(invoked);
     let counts = [
         ("executing", "Executing", executing),
         ("heartbeats", "Heartbeats", heartbeats),
+        ("oldest_waiting_s", "OldestWaiting", oldest_waiting_s),
         ("recovered", "Recovered", recovered),
         ("cancelled", "Cancelled", cancelled),
         ("rejected", "Rejected", rejected),
@@ -284,6 +293,7 @@ async fn tasks_that_wait_get_a_heartbeat_each() {
     let invoked = swept(&world).await;
     assert_swept(&invoked, "INFO", &report);
     assert_eq!(invoked.log.len(), 1, "{invoked:?}");
+    assert_eq!(oldest_waiting_s(&invoked), 60, "they were requested a minute ago");
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,12 +26,13 @@ const METRICS_OF_AWS: [(&str, &str, &str); 4] = [
 ];
 
 /// What must raise an alarm.
-const ALARMS: [(&str, &str); 10] = [
+const ALARMS: [(&str, &str); 11] = [
     ("ApproximateNumberOfMessagesVisible", "OnFailureQueue"),
     ("Errors", "RelayFunction"),
     ("Errors", "SweepFunction"),
     ("Failed", "SweepFunction"),
     ("Invocations", "SweepFunction"),
+    ("OldestWaiting", "SweepFunction"),
     ("Recovered", "SweepFunction"),
     ("Rejected", "SweepFunction"),
     ("Reused", "SweepFunction"),
@@ -40,7 +41,7 @@ const ALARMS: [(&str, &str); 10] = [
 ];
 
 /// What the dashboard must show.
-const SHOWN: [(&str, &str); 15] = [
+const SHOWN: [(&str, &str); 16] = [
     ("ApproximateNumberOfMessagesVisible", "OnFailureQueue"),
     ("Cancelled", "SweepFunction"),
     ("Errors", "RelayFunction"),
@@ -48,6 +49,7 @@ const SHOWN: [(&str, &str); 15] = [
     ("EventToAnswer", "RelayFunction"),
     ("Executing", "SweepFunction"),
     ("Failed", "SweepFunction"),
+    ("OldestWaiting", "SweepFunction"),
     ("Recovered", "SweepFunction"),
     ("Refused", "SweepFunction"),
     ("Rejected", "SweepFunction"),
@@ -97,7 +99,9 @@ fn what_needs_somebody_raises_an_alarm() {
 #[test]
 fn the_cost_counts_each_alarm_and_each_metric_of_the_sweep() {
     let readme = fs::read_to_string(workspace().join("infra/README.md")).expect("the README");
-    let alarms = ALARMS.len();
+    let is_optional = |id: &str| TEMPLATE["Resources"][id].get("Condition").is_some();
+    let all = resources("AWS::CloudWatch::Alarm");
+    let alarms = all.filter(|(id, _)| !is_optional(id)).count();
     let row = format!("| alarms | {alarms} × $0.10 | {}.{}0 |", alarms / 10, alarms % 10);
     assert!(readme.contains(&row), "{row}");
     let metrics = format!("sweep up to {}.", metrics_of_sweep(FUNCTIONS[1]).len());
@@ -117,6 +121,17 @@ fn the_alarm_of_rejected_tokens_has_the_word_of_the_code() {
     let alarm = &TEMPLATE["Resources"]["RelayTokensRejectedAlarm"]["Properties"];
     let outcome = json!({ "Name": "Outcome", "Value": Outcome::TokenRejected.name() });
     assert!(alarm["Dimensions"].as_array().expect("dimensions").contains(&outcome), "{alarm}");
+}
+
+/// The sandbox makes no alarms, so a deployed stack does not show it.
+#[test]
+fn the_alarm_of_what_waits_is_off_without_its_threshold() {
+    let threshold = json!({ "Ref": "OldestWaitingSeconds" });
+    let alarm = &TEMPLATE["Resources"]["OldestWaitingAlarm"];
+    assert_eq!(alarm["Properties"]["Threshold"], threshold);
+    let is_on = &TEMPLATE["Conditions"][text(&alarm["Condition"])];
+    assert_eq!(*is_on, json!({ "Fn::Not": [{ "Fn::Equals": [threshold, "0"] }] }));
+    assert_eq!(TEMPLATE["Parameters"]["OldestWaitingSeconds"]["Default"], 0);
 }
 
 #[test]
@@ -237,6 +252,7 @@ fn metrics_of_sweep((resource, function): (&str, &str)) -> BTreeSet<Metric> {
     let report = SweepReport {
         executing: 1,
         heartbeats: 1,
+        oldest_waiting_s: 1,
         recovered: 1,
         cancelled: 1,
         rejected: 1,

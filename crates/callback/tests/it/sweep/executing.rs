@@ -1,5 +1,7 @@
 //! Executing commands: heartbeats and cancels, and the look at them alone.
 
+use callback::testing::world::Fault;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -110,6 +112,68 @@ async fn executing_commands_are_read_to_the_end_before_everything_else() {
     assert_eq!(first.heartbeats + second.heartbeats, 121);
     let lists: Vec<_> = world.listings().into_iter().map(|listing| listing.stage).collect();
     assert_eq!(lists, [Stage::Executing, Stage::Complete, Stage::Complete]);
+}
+
+// The oldest that waits.
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_the_oldest_that_waits_is_told() {
+    let (world, mut process) = (World::new(), Process::new());
+    process.sweep(&world, 0).await;
+    assert_eq!(process.oldest_waiting_s, 0, "nothing waits");
+    given(1, MINUTE, "InProgress").put_waited_for(&world);
+    process.sweep(&world, 0).await;
+    assert_eq!(process.oldest_waiting_s, 60);
+    for (number, age) in [(2, 3 * HOUR), (3, HOUR), (4, 2 * HOUR)] {
+        given(number, age, "InProgress").put_waited_for(&world);
+    }
+    process.sweep(&world, 1).await;
+    assert_eq!(process.oldest_waiting_s, 3 * 3_600 + 60);
+    process.sweep_executing(&world, 120).await;
+    assert_eq!(process.oldest_waiting_s, 3 * 3_600 + 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_is_known_to_wait_for_has_no_age() {
+    let (world, mut process) = (World::new(), Process::new());
+    // Its task is closed, and so is that of one that goes on; one has ended, and one has no token.
+    given(1, 9 * HOUR, "InProgress").put_abandoned(&world);
+    given(2, 9 * HOUR, "InProgress").parameter("onAbandon", "Continue").put_abandoned(&world);
+    given(3, 9 * HOUR, "Success").put_waited_for(&world);
+    given(4, 9 * HOUR, "InProgress").without_token().put(&world);
+    // Step Functions does not know its token.
+    given(5, 9 * HOUR, "InProgress").put(&world);
+    let first = process.sweep(&world, 0).await;
+    assert_eq!((first.executing, first.rejected), (3, 1));
+    assert_eq!(process.oldest_waiting_s, 0);
+
+    // Its heartbeat is denied, and then not sent.
+    let (world, mut process) = (World::new(), Process::new());
+    given(1, 9 * HOUR, "InProgress").put_waited_for(&world);
+    world.fail_next(Op::SendTaskHeartbeat, Fault::Denied);
+    for minute in 0..2 {
+        process.sweep(&world, minute).await;
+        assert_eq!(process.oldest_waiting_s, 0, "minute {minute}");
+    }
+    assert_eq!(heartbeats(&world), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_wait_because_its_heartbeat_failed_has_an_age() {
+    let (world, mut process) = (World::new(), Process::new());
+    given(1, HOUR, "InProgress").put_waited_for(&world);
+    world.fail_next(Op::SendTaskHeartbeat, Fault::Throttled);
+    assert_eq!(process.sweep(&world, 0).await.failed, 1);
+    assert_eq!(process.oldest_waiting_s, 3_600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_makes_no_age() {
+    let (world, mut process) = (World::new(), Process::new());
+    let requested_at = later(now(), 30 * SECOND);
+    Given { requested_at, ..given(1, MINUTE, "InProgress") }.put_waited_for(&world);
+    assert_eq!(process.sweep(&world, 0).await.heartbeats, 1);
+    assert_eq!(process.oldest_waiting_s, 0);
 }
 
 // The look at executing commands alone.
