@@ -314,7 +314,7 @@ impl<'a> DescribedNode<'a> {
         DescribedNode {
             instance_id: &node.id,
             ping_status: node.ping_status(),
-            last_ping_date_time: EpochSeconds(Timestamp::now()),
+            last_ping_date_time: EpochSeconds(node.last_ping(Timestamp::now())),
             agent_version: AGENT_VERSION,
             is_latest_version: true,
             platform_type: node.file.platform_type.as_str(),

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
 
 pub(crate) use end::{End, Ends};
 pub(crate) use target::Target;
@@ -55,7 +57,8 @@ pub enum Behaviour {
     /// It runs what it is sent.
     #[default]
     Online,
-    /// It is not running: what it is sent stays in progress until the timeouts pass.
+    /// It is not running, and has pinged last when `node.json` was written: what it is sent stays in
+    /// progress until the timeouts pass.
     Silent,
     /// Nothing can be delivered to it: `Undeliverable` at once.
     Undeliverable,
@@ -123,6 +126,8 @@ pub(crate) struct Node {
     /// Its directory, which is its whole world.
     pub(crate) home: PathBuf,
     pub(crate) file: NodeFile,
+    /// When the file was written.
+    pub(crate) described_at: Timestamp,
 }
 
 impl Node {
@@ -155,6 +160,17 @@ impl Node {
             | Behaviour::Undeliverable
             | Behaviour::AccessDenied
             | Behaviour::WorkerLost => "Online",
+        }
+    }
+
+    /// The value of `LastPingDateTime`. A silent agent has been silent since its node was described.
+    pub(crate) fn last_ping(&self, now: Timestamp) -> Timestamp {
+        match self.file.agent {
+            Behaviour::Silent => self.described_at,
+            Behaviour::Online
+            | Behaviour::Undeliverable
+            | Behaviour::AccessDenied
+            | Behaviour::WorkerLost => now,
         }
     }
 
@@ -195,11 +211,11 @@ impl Nodes {
         let named = |error: &dyn std::fmt::Display, kind| {
             io::Error::new(kind, format!("reading the node {}: {error}", path.display()))
         };
-        match tokio::fs::read(&path).await {
-            Ok(bytes) => {
+        match read_with_time(&path).await {
+            Ok((bytes, described_at)) => {
                 let file = serde_json::from_slice(&bytes)
                     .map_err(|error| named(&error, io::ErrorKind::InvalidData))?;
-                Ok(Some(Node { id: id.to_owned(), home, file }))
+                Ok(Some(Node { id: id.to_owned(), home, file, described_at }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(named(&error, error.kind())),
@@ -226,6 +242,15 @@ impl Nodes {
     }
 }
 
+/// A file, and when it was written.
+async fn read_with_time(path: &Path) -> io::Result<(Vec<u8>, Timestamp)> {
+    let mut file = tokio::fs::File::open(path).await?;
+    let written = file.metadata().await?.modified()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).await?;
+    Ok((bytes, Timestamp::try_from(written).map_err(io::Error::other)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +261,7 @@ mod tests {
             id: "i-0123456789abcdef0".to_owned(),
             home: PathBuf::from("/sandbox/nodes/i-0123456789abcdef0"),
             file: NodeFile { tags, ..NodeFile::default() },
+            described_at: Timestamp::UNIX_EPOCH,
         }
     }
 

@@ -145,6 +145,16 @@ async fn nodes_are_described_page_by_page() {
     let silent =
         list(json!({"Filters": [{"Key": "PingStatus", "Values": ["ConnectionLost"]}]})).await;
     assert_eq!(silent["InstanceInformationList"][0]["ComputerName"], "bastion");
+    // A silent agent has not pinged since; others ping now.
+    let pinged = |node: &Value| node["LastPingDateTime"].as_f64().unwrap();
+    let silenced = pinged(&silent["InstanceInformationList"][0]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let all = list(json!({})).await;
+    for node in all["InstanceInformationList"].as_array().unwrap() {
+        let is_silent = node["InstanceId"] == NODE;
+        assert_eq!(node["PingStatus"], if is_silent { "ConnectionLost" } else { "Online" });
+        assert_eq!(pinged(node) <= silenced, is_silent, "{node}");
+    }
     let older =
         json!({"InstanceInformationFilterList": [{"key": "InstanceIds", "valueSet": [NODE]}]});
     assert_eq!(list(older).await["InstanceInformationList"][0]["InstanceId"], NODE);

@@ -1,5 +1,6 @@
 //! Why a task waits.
 
+use jiff::Timestamp;
 use sandbox_client::{NODES, Sandbox, eventually, task_token};
 use serde_json::{Value, json};
 
@@ -33,6 +34,12 @@ async fn a_silent_node_is_named() {
         (&node["PingStatus"], &node["StartedDateTime"]),
         (&json!("ConnectionLost"), &Value::Null)
     );
+    let time = |value: &Value| value.as_str().expect("a time").parse().expect("a time");
+    let (pinged, requested): (Timestamp, Timestamp) = (
+        time(&node["LastPingDateTime"]),
+        time(&json["Commands"][0]["Command"]["RequestedDateTime"]),
+    );
+    assert!(pinged < requested, "{json}");
     let wrong = json["Commands"][0]["Wrong"].as_array().expect("what is wrong");
     assert_eq!(wrong.len(), 1, "{wrong:?}");
     assert!(wrong[0]["Sentence"].as_str().is_some_and(|text| text.contains(silent)), "{wrong:?}");
