@@ -282,7 +282,7 @@ fn printout(
     }
     let deleted = entries.len() - left;
     if deleted > 0 {
-        page.item(Mark::Plain, format!("{deleted} messages were deleted, {left} are left."));
+        page.item(Mark::Plain, format!("Messages that were deleted: {deleted}. Left: {left}."));
     } else if left > 0 {
         page.item(
             Mark::Plain,

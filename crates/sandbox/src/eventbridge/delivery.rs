@@ -4,6 +4,7 @@
 //! On the way, events are lost, duplicated, delayed and reordered as [`crate::faults`] says.
 //! `logs/delivery.log` has a line for each outcome, with ids and names and never an event's content.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -107,11 +108,14 @@ impl Delivery {
         };
         let delivered = match service(&target.arn) {
             "lambda" => self.invoke(rule, target, payload.clone()).await,
-            "sqs" => send_to_queue(&self.moto, &target.arn, &payload)
+            "sqs" => send_to_queue(&self.moto, &target.arn, &payload, &[])
                 .await
                 .map(|()| "sent".to_owned())
-                .map_err(|error| error_chain(&error)),
-            other => Err(format!("the sandbox does not deliver to {other}")),
+                .map_err(|error| Undelivered::new("SDK_CLIENT_ERROR", error_chain(&error))),
+            other => Err(Undelivered::new(
+                "INVALID_PARAMETER",
+                format!("the sandbox does not deliver to {other}"),
+            )),
         };
         let problem = match delivered {
             Ok(outcome) => return outcome,
@@ -120,7 +124,8 @@ impl Delivery {
         let Some(queue) = &target.dead_letter_queue else {
             return format!("not delivered: {problem}");
         };
-        match send_to_queue(&self.moto, queue, &payload).await {
+        let attributes = problem.attributes(rule, target);
+        match send_to_queue(&self.moto, queue, &payload, &attributes).await {
             Ok(()) => format!("sent to {}: {problem}", name_of_arn(queue)),
             Err(error) => format!("not delivered: {problem}; nor sent on: {}", error_chain(&error)),
         }
@@ -131,14 +136,24 @@ impl Delivery {
         rule: &Rule,
         target: &Target,
         payload: String,
-    ) -> Result<String, String> {
+    ) -> Result<String, Undelivered> {
         let name = function_name(&target.arn);
-        let path = format!("/2015-03-31/functions/{name}/policy");
-        let policy = self.moto.get("lambda", "GetPolicy", &path).await;
-        let policy = policy.map_err(|error| error_chain(&error))?;
+        let path = format!("/2015-03-31/functions/{name}");
+        let get = async |operation, path: &str| {
+            let answer = self.moto.get("lambda", operation, path).await;
+            answer.map_err(|error| Undelivered::new("INTERNAL_ERROR", error_chain(&error)))
+        };
+        let policy = get("GetPolicy", &format!("{path}/policy")).await?;
         let statements = policy.as_ref().map(policy_statements).unwrap_or_default();
         if !allows_rule(&statements, &rule.arn) {
-            return Err(format!("{name} has no permission for rule {}", rule.name));
+            let function = get("GetFunction", &path).await?;
+            return Err(match function {
+                Some(_) => Undelivered::new(
+                    "NO_PERMISSIONS",
+                    format!("{name} has no permission for rule {}", rule.name),
+                ),
+                None => Undelivered::new("NO_RESOURCE", format!("there is no function {name}")),
+            });
         }
         self.invocations.submit(name, Bytes::from(payload));
         Ok("invoked".to_owned())
@@ -154,6 +169,39 @@ impl Delivery {
             ("target", target.map(|target| target.arn.clone()).into()),
             ("outcome", outcome.into()),
         ]);
+    }
+}
+
+/// Why a target did not get an event.
+#[derive(Debug)]
+struct Undelivered {
+    /// One of EventBridge's codes (EventBridge user guide, "Using dead-letter queues"). Which one it
+    /// gives for what is documented by the codes' names only.
+    code: &'static str,
+    message: String,
+}
+
+impl Undelivered {
+    fn new(code: &'static str, message: String) -> Self {
+        Self { code, message }
+    }
+
+    /// The attributes of its dead letter, as the user guide lists them. There is no
+    /// `EXHAUSTED_RETRY_CONDITION`, because nothing is retried: what fails here fails for good.
+    fn attributes<'a>(&'a self, rule: &'a Rule, target: &'a Target) -> [(&'a str, &'a str); 5] {
+        [
+            ("RULE_ARN", &rule.arn),
+            ("TARGET_ARN", &target.arn),
+            ("ERROR_CODE", self.code),
+            ("ERROR_MESSAGE", &self.message),
+            ("RETRY_ATTEMPTS", "0"),
+        ]
+    }
+}
+
+impl fmt::Display for Undelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
     }
 }
 

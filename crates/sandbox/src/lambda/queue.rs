@@ -114,7 +114,7 @@ impl InvocationQueue {
             None => "given up; there is no on-failure destination".to_owned(),
             Some(arn) => {
                 let message = self.destination_record(function, &payload, &failure);
-                match send_to_queue(&self.moto, arn, &message.to_string()).await {
+                match send_to_queue(&self.moto, arn, &message.to_string(), &[]).await {
                     Ok(()) => "sent to the on-failure destination".to_owned(),
                     Err(error) => {
                         format!("given up; the on-failure destination: {}", error_chain(&error))

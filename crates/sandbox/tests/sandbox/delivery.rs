@@ -33,21 +33,37 @@ async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// The message in a queue that holds this text.
+/// The body of the message in a queue that holds this text.
 async fn message(queue: &str, holding: &str) -> Option<Value> {
+    let message = whole_message(queue, holding).await?;
+    serde_json::from_str(message["Body"].as_str()?).ok()
+}
+
+/// The message in a queue whose body holds this text.
+async fn whole_message(queue: &str, holding: &str) -> Option<Value> {
     let client = shared().running.client();
     let url = client.json(SQS, "GetQueueUrl", &json!({ "QueueName": queue })).await;
     let url = url.expect("a queue")["QueueUrl"].clone();
     eventually(async || {
-        let body = json!({ "QueueUrl": url, "VisibilityTimeout": 0, "MaxNumberOfMessages": 10 });
+        let body = json!({
+            "QueueUrl": url,
+            "VisibilityTimeout": 0,
+            "MaxNumberOfMessages": 10,
+            "MessageAttributeNames": ["All"],
+        });
         let answer = client.json(SQS, "ReceiveMessage", &body).await.expect("an answer");
         let messages = answer["Messages"].as_array()?.clone();
-        let bodies = messages.iter().filter_map(|message| message["Body"].as_str());
-        bodies
-            .filter(|body| body.contains(holding))
-            .find_map(|body| serde_json::from_str(body).ok())
+        let holds =
+            |message: &Value| message["Body"].as_str().is_some_and(|body| body.contains(holding));
+        messages.into_iter().find(holds)
     })
     .await
+}
+
+/// The text of a message's attribute.
+fn attribute(message: &Value, name: &str) -> String {
+    let text = message["MessageAttributes"][name]["StringValue"].as_str();
+    text.unwrap_or_else(|| panic!("{name} is not in {message}")).to_owned()
 }
 
 fn received(id: &str) -> usize {
@@ -80,9 +96,17 @@ async fn an_event_that_fails_is_retried_twice_and_then_sent_to_the_on_failure_qu
 #[tokio::test]
 async fn a_rule_without_permission_does_not_reach_the_function() {
     let id = put_event("forbidden", &json!({})).await;
-    let undelivered = message("undelivered", &id).await;
-    assert!(undelivered.is_some(), "{}", shared().log("delivery.log"));
+    let undelivered = whole_message("undelivered", &id).await;
+    let undelivered = undelivered.unwrap_or_else(|| panic!("{}", shared().log("delivery.log")));
     assert_eq!(received(&id), 0);
+    assert_eq!(attribute(&undelivered, "ERROR_CODE"), "NO_PERMISSIONS");
+    let rule = attribute(&undelivered, "RULE_ARN");
+    assert!(rule.starts_with("arn:aws:events:") && rule.ends_with(":rule/forbidden"), "{rule}");
+    assert!(attribute(&undelivered, "TARGET_ARN").ends_with(":function:obedient"));
+    assert!(attribute(&undelivered, "ERROR_MESSAGE").contains("no permission"));
+    assert_eq!(attribute(&undelivered, "RETRY_ATTEMPTS"), "0");
+    let attributes = undelivered["MessageAttributes"].as_object().expect("attributes");
+    assert_eq!(attributes.len(), 5, "{attributes:?}");
     let line = eventually(async || {
         let told = shared().journal("delivery.log");
         told.into_iter().find(|line| line["event"] == id.as_str())
@@ -90,6 +114,15 @@ async fn a_rule_without_permission_does_not_reach_the_function() {
     let line = line.await.expect("a line in the log");
     let outcome = line["outcome"].as_str().expect("an outcome");
     assert!(outcome.contains("no permission for rule forbidden"), "{outcome}");
+}
+
+#[tokio::test]
+async fn a_function_that_is_gone_is_told_in_the_dead_letter() {
+    let id = put_event("gone", &json!({})).await;
+    let undelivered = whole_message("undelivered", &id).await;
+    let undelivered = undelivered.unwrap_or_else(|| panic!("{}", shared().log("delivery.log")));
+    assert_eq!(attribute(&undelivered, "ERROR_CODE"), "NO_RESOURCE");
+    assert!(attribute(&undelivered, "TARGET_ARN").ends_with(":function:obedient-gone"));
 }
 
 #[tokio::test]

@@ -85,6 +85,49 @@ async fn messages_are_listed_deleted_and_handed_to_the_relay() {
     assert_eq!(message(&json, NOBODYS)["Error"], "CommandNotFound");
 }
 
+/// EventBridge itself puts these into the queue.
+#[tokio::test]
+async fn events_that_eventbridge_could_not_deliver_tell_why() {
+    let sandbox = &Sandbox::start(&NO_SWEEPS).await;
+    let relay = format!("{STACK}-relay");
+    let function = ["--function-name", &relay];
+    let lambda = |call: &[&str]| sandbox.aws_cli(&[&["lambda"], call, &function].concat());
+    let policy = lambda(&["get-policy"]);
+    let policy: Value =
+        serde_json::from_str(policy["Policy"].as_str().expect("a policy")).expect("JSON");
+    let permission = policy["Statement"][0]["Sid"].as_str().expect("an id");
+    lambda(&["remove-permission", "--statement-id", permission]);
+    let forbidden = sandbox.start_task(&task(&NODES[..1], &["true"], EXECUTION_NAME)).await;
+    dead_letters(sandbox, 1).await;
+    insta::assert_snapshot!("a_dead_letter", relayctl(sandbox, &["queue"]).await.text(1));
+    // Who redrives it needs no permission of the rule.
+    insta::assert_snapshot!(
+        "a_dead_letter_redriven",
+        relayctl(sandbox, &["queue", "--redrive"]).await.text(0)
+    );
+    sandbox.execution_ended(&forbidden).await.success();
+
+    lambda(&["delete-function"]);
+    let gone = sandbox.start_task(&task(&NODES[..1], &["true"], EXECUTION_NAME)).await;
+    let json = dead_letters(sandbox, 1).await;
+    assert_eq!(json["Messages"][0]["Error"], "NO_RESOURCE", "{json}");
+    // The message stays, and is not hidden.
+    let said = relayctl(sandbox, &["queue", "--redrive"]).await;
+    insta::assert_snapshot!("a_function_that_is_gone", said.text(2));
+    dead_letters(sandbox, 1).await;
+    sandbox.stop_execution(&gone).await;
+}
+
+/// What `relayctl queue` prints as soon as there are so many messages.
+async fn dead_letters(sandbox: &Sandbox, count: usize) -> Value {
+    eventually("messages of EventBridge", async || {
+        let said = relayctl(sandbox, &["queue", "--output", "json"]).await;
+        let json = said.json(said.code.expect("an exit code"));
+        (json["Messages"].as_array().map(Vec::len) == Some(count)).then_some(json)
+    })
+    .await
+}
+
 fn event(command_id: &str) -> Value {
     json!({
         "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
