@@ -134,8 +134,12 @@ In another terminal:
     --input '{{"InstanceIds":["{node}"],"Commands":["echo hello"]}}'
   aws stepfunctions describe-execution --execution-arn …
 
+  cargo run -p operator -- check --stack {stack}
+  cargo run -p operator -- explain COMMAND_ID --stack {stack}
+
 State machines:"#,
         env_file = sourced(env_file),
+        stack = sandbox.stack().name,
         nodes = sandbox.nodes().join(", "),
         directory = sandbox.directory().display(),
     );
