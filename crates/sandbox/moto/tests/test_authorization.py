@@ -124,6 +124,15 @@ class Authorization(unittest.TestCase):
                 refused = ask(self.moto.assumed_role(others), action)
                 self.assertEqual(refused, "AccessDeniedException", others)
 
+    def test_several_alarms_are_asked_for_at_once(self):
+        alarm = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:a"
+        role = self.moto.assumed_role({"cloudwatch:DescribeAlarms": alarm})
+        decisions = [
+            self.json_call(AlarmNames=names)(role, "cloudwatch:DescribeAlarms")
+            for names in (["a"], ["a", "b"], [])
+        ]
+        self.assertEqual(decisions, ["allowed", *["AccessDeniedException"] * 2])
+
     # Requests, as the protocols have them: functions of credentials and an action.
 
     def json_call(self, **arguments):

@@ -6,7 +6,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from harness import ACCESS_KEY_ID, Correction, code, corrected
+from harness import ACCESS_KEY_ID, Correction, corrected, refusal
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 ALARM = {
@@ -55,11 +55,12 @@ class CloudWatch(Correction):
             call = speaking_cbor(moto).get_metric_data
             before = NOW - timedelta(minutes=5)
             try:
-                return code(call, MetricDataQueries=[], StartTime=NOW, EndTime=before)
+                return refusal(call, MetricDataQueries=[], StartTime=NOW, EndTime=before)
             except ResponseParserError:
                 return "not in CBOR"
 
-        self.check(probe, moto="not in CBOR", aws="ValidationError")
+        error = ("ValidationError", "The parameter EndTime must be greater than StartTime.")
+        self.check(probe, moto="not in CBOR", aws=error)
 
     def test_a_new_alarm_was_not_evaluated(self):
         def probe(moto):
