@@ -1,6 +1,5 @@
 """Corrections of Lambda."""
 
-import fnmatch
 import json
 import os
 
@@ -15,6 +14,7 @@ from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 
 import moto_api
+import policies
 from corrections import kms
 
 # What Lambda calls under the role of a function in a VPC.
@@ -194,19 +194,11 @@ def refuse_network(call, code, what):
 
 
 def may(role, action, account):
-    """Whether a policy within the role allows an action on all resources."""
+    """Whether the policies of the role allow an action on all resources."""
     role = iam_backends[account]["aws"].get_role(role.rpartition("/")[2])
-    statements = [
-        statement
-        for policy in role.policies.values()
-        for statement in json.loads(policy)["Statement"]
-    ]
-    return any(
-        statement["Effect"] == "Allow"
-        and "*" in kms.listed(statement["Resource"])
-        and any(fnmatch.fnmatchcase(action, name) for name in kms.listed(statement["Action"]))
-        for statement in statements
-    )
+    held = [*role.policies.values(), *role.managed_policies.values()]
+    named = [("", policies.document_of(policy)) for policy in held]
+    return policies.decide(named, action, "*").decision == policies.ALLOWED
 
 
 def check_key(arn, account, region):

@@ -50,6 +50,11 @@ async fn invocations_and_what_functions_measure_are_metrics() {
     for what in ["measure", "fail", "measure"] {
         invoke(&running, what).await;
     }
+    // Both processes of the function are busy until they time out: there is none for the third.
+    tokio::join!(invoke(&running, "sleep"), invoke(&running, "sleep"), async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        invoke(&running, "measure").await;
+    });
     let of_lambda = ["FunctionName", "obedient"];
     let mut last = Vec::new();
     for _ in 0..PATIENCE_SECONDS {
@@ -59,7 +64,7 @@ async fn invocations_and_what_functions_measure_are_metrics() {
             sum(&running, "AWS/Lambda", "Throttles", of_lambda).await,
             sum(&running, "Own", "Measured", ["Stack", "s"]).await,
         ];
-        if last == [Some(3.0), Some(1.0), Some(0.0), Some(14.0)] {
+        if last == [Some(5.0), Some(3.0), Some(1.0), Some(14.0)] {
             let duration = sum(&running, "AWS/Lambda", "Duration", of_lambda).await;
             assert!(duration.is_some_and(|milliseconds| milliseconds > 0.0), "{duration:?}");
             return;
