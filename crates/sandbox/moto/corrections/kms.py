@@ -5,6 +5,8 @@ import json
 
 from moto.kms.models import kms_backends
 
+from policies import listed
+
 
 def key_of(arn, account, region):
     """The key of this ARN, if it is enabled and in this region."""
@@ -34,7 +36,3 @@ def holds(key, values, context):
     """Whether a condition holds, which compares texts or ARNs."""
     value = context.get(key.removeprefix("kms:EncryptionContext:"))
     return value is not None and any(fnmatch.fnmatchcase(value, text) for text in listed(values))
-
-
-def listed(value):
-    return value if isinstance(value, list) else [value]
