@@ -5,6 +5,7 @@ use aws_sdk_ssm::types::{self, CommandFilter, CommandFilterKey};
 use callback::{Command, CommandId};
 use callback_aws::call_error::call_error;
 use callback_aws::run_command::command;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -21,6 +22,9 @@ const ACTION: &str = "ssm:ListCommands";
 const PAGE_ITEMS_MAX: i32 = 50;
 /// Maximum number of pages read for one spelling of a document: 5,000 commands, if they are full.
 const PAGES_MAX: usize = 100;
+/// Maximum number of lists that are read at the same time. Run Command throttles at rates that it does not
+/// publish.
+const LISTS_AT_ONCE: usize = 5;
 /// What the documents and Run Command take if nothing is given, in seconds, for the delivery and for
 /// the script (Systems Manager user guide, command timeout values).
 const TIMEOUT_DEFAULT_S: i64 = 3_600;
@@ -107,33 +111,10 @@ pub async fn read(
 /// The executing commands of the stack's documents that have a task token, oldest first, and whether
 /// there were too many to list them all.
 pub async fn executing(aws: &Aws, stack: &Stack) -> Result<(Vec<LimitedCommand>, bool), Problem> {
-    let mut commands = Vec::new();
-    let mut is_cut = false;
-    for spelling in stack.documents.spellings() {
-        let filters = [
-            (CommandFilterKey::ExecutionStage, "Executing"),
-            (CommandFilterKey::DocumentName, spelling.as_str()),
-        ]
-        .map(|(key, value)| CommandFilter::builder().key(key).value(value).build());
-        let filters = filters.into_iter().collect::<Result<Vec<_>, _>>();
-        let filters = filters.map_err(|_| Problem::new("a filter of ListCommands is not valid"))?;
-        let mut next_token = None;
-        for _ in 0..PAGES_MAX {
-            let request = aws.ssm.list_commands().set_filters(Some(filters.clone()));
-            let request = request.max_results(PAGE_ITEMS_MAX).set_next_token(next_token);
-            let page = request.send().await;
-            let page =
-                page.map_err(|error| Problem::call(ACTION, &call_error(OPERATION, &error)))?;
-            for listed in page.commands.unwrap_or_default() {
-                commands.push(LimitedCommand::new(stack, listed)?);
-            }
-            next_token = page.next_token.filter(|token| !token.is_empty());
-            if next_token.is_none() {
-                break;
-            }
-        }
-        is_cut |= next_token.is_some();
-    }
+    let lists = stack.documents.spellings().map(|spelling| executing_of(aws, stack, spelling));
+    let lists: Vec<_> = stream::iter(lists).buffered(LISTS_AT_ONCE).try_collect().await?;
+    let is_cut = lists.iter().any(|(_, is_cut)| *is_cut);
+    let mut commands: Vec<_> = lists.into_iter().flat_map(|(commands, _)| commands).collect();
     commands.retain(LimitedCommand::has_token);
     commands.sort_by(|one, other| {
         let key =
@@ -143,4 +124,35 @@ pub async fn executing(aws: &Aws, stack: &Stack) -> Result<(Vec<LimitedCommand>,
     // Whether a filter by name also finds commands sent by ARN is not documented.
     commands.dedup_by(|one, other| one.command.id == other.command.id);
     Ok((commands, is_cut))
+}
+
+/// The executing commands of a document, spelled so, and whether there are more.
+async fn executing_of(
+    aws: &Aws,
+    stack: &Stack,
+    spelling: String,
+) -> Result<(Vec<LimitedCommand>, bool), Problem> {
+    let filters = [
+        (CommandFilterKey::ExecutionStage, "Executing"),
+        (CommandFilterKey::DocumentName, spelling.as_str()),
+    ]
+    .map(|(key, value)| CommandFilter::builder().key(key).value(value).build());
+    let filters = filters.into_iter().collect::<Result<Vec<_>, _>>();
+    let filters = filters.map_err(|_| Problem::new("a filter of ListCommands is not valid"))?;
+    let mut commands = Vec::new();
+    let mut next_token = None;
+    for _ in 0..PAGES_MAX {
+        let request = aws.ssm.list_commands().set_filters(Some(filters.clone()));
+        let request = request.max_results(PAGE_ITEMS_MAX).set_next_token(next_token);
+        let page = request.send().await;
+        let page = page.map_err(|error| Problem::call(ACTION, &call_error(OPERATION, &error)))?;
+        for listed in page.commands.unwrap_or_default() {
+            commands.push(LimitedCommand::new(stack, listed)?);
+        }
+        next_token = page.next_token.filter(|token| !token.is_empty());
+        if next_token.is_none() {
+            return Ok((commands, false));
+        }
+    }
+    Ok((commands, true))
 }

@@ -7,6 +7,7 @@ use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
 use callback::CommandId;
 use callback_aws::call_error::call_error;
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -22,7 +23,9 @@ const PAGE_EVENTS_MAX: i32 = 1_000;
 /// Maximum number of pages of a history, which has up to 25,000 events. Pages can be shorter.
 const HISTORY_PAGES_MAX: usize = 50;
 /// Maximum number of state machines among which the execution of a command is looked for.
-const MACHINES_MAX: usize = 50;
+pub const MACHINES_MAX: usize = 50;
+/// Maximum number of state machines that are asked at the same time.
+const MACHINES_AT_ONCE: usize = 5;
 /// Maximum page size of `ListStateMachines` (Step Functions API, `maxResults`).
 const PAGE_MACHINES_MAX: i32 = 1_000;
 /// Maximum number of pages of state machines.
@@ -145,6 +148,8 @@ impl Task {
 #[derive(Debug)]
 pub struct Machines {
     arns: Vec<String>,
+    /// Whether the stack may answer the tasks of more.
+    pub is_cut: bool,
 }
 
 impl Machines {
@@ -153,10 +158,8 @@ impl Machines {
         let (patterns, mut arns): (Vec<_>, Vec<_>) =
             stack.state_machines.iter().cloned().partition(|arn| arn.contains('*'));
         let mut next_token = None;
-        for _ in 0..MACHINE_PAGES_MAX {
-            if patterns.is_empty() {
-                break;
-            }
+        let pages = if patterns.is_empty() { 0 } else { MACHINE_PAGES_MAX };
+        for _ in 0..pages {
             let request = aws.step_functions.list_state_machines().max_results(PAGE_MACHINES_MAX);
             let page = request.set_next_token(next_token).send().await.map_err(|error| {
                 let error = call_error("ListStateMachines", &error);
@@ -171,26 +174,40 @@ impl Machines {
         }
         let mut known = HashSet::new();
         arns.retain(|arn| known.insert(arn.clone()));
+        let is_cut = next_token.is_some() || arns.len() > MACHINES_MAX;
         arns.truncate(MACHINES_MAX);
-        Ok(Self { arns })
+        Ok(Self { arns, is_cut })
     }
 
-    /// The execution that has started this command, if the command's comment is its name.
+    /// How many there are, up to [`MACHINES_MAX`].
+    pub fn count(&self) -> usize {
+        self.arns.len()
+    }
+
+    /// The execution that has started this command, if the command's comment is its name. An error only
+    /// if it is not found, and a state machine could not be asked.
     pub async fn execution_of(
         &self,
         aws: &Aws,
         command: &callback::Command,
     ) -> Result<Option<Execution>, Problem> {
-        for machine in &self.arns {
-            let Some(arn) = ExecutionArn::of_machine(machine, &command.comment) else { break };
-            // An execution of the same name need not be the one.
-            if let Some(execution) = Execution::find(aws, &arn).await?
-                && execution.task_of(&command.id).is_some()
-            {
-                return Ok(Some(execution));
+        let arns = self.arns.iter();
+        let arns = arns.map_while(|machine| ExecutionArn::of_machine(machine, &command.comment));
+        let mut found = stream::iter(arns)
+            .map(async |arn| Execution::find(aws, &arn).await)
+            .buffered(MACHINES_AT_ONCE);
+        let mut problem = None;
+        while let Some(found) = found.next().await {
+            match found {
+                // An execution of the same name need not be the one.
+                Ok(Some(execution)) if execution.task_of(&command.id).is_some() => {
+                    return Ok(Some(execution));
+                }
+                Ok(_) => {}
+                Err(error) => problem = problem.or(Some(error)),
             }
         }
-        Ok(None)
+        problem.map_or(Ok(None), Err)
     }
 }
 

@@ -3,13 +3,14 @@
 mod explanation;
 
 use callback::{Command, CommandId};
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::aws::Aws;
 use crate::command::{self, LimitedCommand};
-use crate::execution::{Execution, Machines, Started, Task, command_of_automation};
-use crate::explain::explanation::Explanation;
+use crate::execution::{Execution, MACHINES_MAX, Machines, Started, Task, command_of_automation};
+use crate::explain::explanation::{Explanation, Reads};
 use crate::printout::{Mark, Page, Printout, State};
 use crate::problem::Problem;
 use crate::stack::Stack;
@@ -17,6 +18,8 @@ use crate::subject::Subject;
 
 /// Maximum number of tasks of one execution that are explained.
 const TASKS_MAX: usize = 10;
+/// Maximum number of tasks about which is read at the same time.
+const TASKS_AT_ONCE: usize = 3;
 
 /// Explains a command or an execution.
 pub async fn explain(
@@ -26,7 +29,7 @@ pub async fn explain(
     now: Timestamp,
 ) -> Result<Printout, Problem> {
     match subject {
-        Subject::Command(id) => explain_command(aws, stack, id, now).await,
+        Subject::Command(id) => Box::pin(explain_command(aws, stack, id, now)).await,
         Subject::Execution(arn) => {
             let execution = Execution::read(aws, arn).await?;
             explain_execution(aws, stack, &execution, now).await
@@ -41,22 +44,34 @@ async fn explain_command(
     now: Timestamp,
 ) -> Result<Printout, Problem> {
     let limited = find(aws, stack, id).await?;
+    let (found, reads) = tokio::join!(
+        execution_of(aws, stack, &limited.command),
+        Box::pin(Reads::of(aws, &limited, now))
+    );
     let mut explanation = Explanation::new(stack, &limited, now);
-    match execution_of(aws, stack, &limited.command).await {
-        Ok(Some(execution)) => explanation.place(execution.task_of(id), &execution),
-        Ok(None) => explanation.say(
+    match found {
+        Ok(Found::Execution(execution)) => explanation.place(execution.task_of(id), &execution),
+        Ok(Found::Not) => explanation.say(
             Mark::Plain,
             "Its execution is not known: the command's Comment is not the name of an execution whose \
              tasks this stack may answer. `relayctl explain EXECUTION_ARN` also tells the limits of \
              the task.",
         ),
+        Ok(Found::NotAmongFirst) => explanation.say(
+            Mark::Plain,
+            format!(
+                "Its execution is not known: it was looked for among {MACHINES_MAX} state machines only. \
+                 `relayctl explain EXECUTION_ARN` also tells the limits of the task."
+            ),
+        ),
         Err(problem) => explanation.unknown(format!("Its execution was not looked for: {problem}.")),
     }
-    explanation.look(aws).await;
+    explanation.describe_reads(reads);
     let json = json!({
         "Stack": stack.name,
         "Execution": explanation.execution.as_ref().map(Execution::to_json),
         "Commands": [explanation.to_json()],
+        "Unknown": [],
     });
     let Explanation { page, state, .. } = explanation;
     Ok(Printout { page, json, state })
@@ -71,6 +86,7 @@ async fn explain_execution(
     let mut page = Page::default();
     let mut state = State::Fine;
     let mut commands = Vec::new();
+    let mut pages = Vec::new();
     page.heading(format!(
         "Execution {} of state machine {}: {}",
         execution.arn.name(),
@@ -90,26 +106,62 @@ async fn explain_execution(
         state = state.max(State::Unknown);
         page.item(Mark::Attention, format!("The first {TASKS_MAX} of them are explained."));
     }
-    for task in waiting.into_iter().take(TASKS_MAX) {
-        let (id, how) = command_of(aws, task).await?;
+    let reads = waiting.into_iter().take(TASKS_MAX).map(async |task| {
+        let read = read_task(aws, stack, task, now).await;
+        (task, read)
+    });
+    let mut reads = stream::iter(reads).buffered(TASKS_AT_ONCE);
+    let mut unknown = Vec::new();
+    while let Some((task, read)) = reads.next().await {
+        let (how, command) = match read {
+            Ok(read) => read,
+            // What is known of the others helps, too.
+            Err(problem) => {
+                let sentence = format!("State {} is not explained: {problem}.", task.state);
+                page.item(Mark::Attention, sentence.clone());
+                unknown.push(sentence);
+                continue;
+            }
+        };
         if let Some(how) = how {
             page.item(Mark::Plain, how);
         }
-        let Some(id) = id else { continue };
-        let limited = find(aws, stack, &id).await?;
+        let Some((limited, reads)) = command else { continue };
         let mut explanation = Explanation::new(stack, &limited, now);
         explanation.place(Some(task), execution);
-        explanation.look(aws).await;
+        explanation.describe_reads(reads);
         commands.push(explanation.to_json());
         state = state.max(explanation.state);
-        page.append(explanation.page);
+        pages.push(explanation.page);
+    }
+    if !unknown.is_empty() {
+        state = state.max(State::Unknown);
+    }
+    for one in pages {
+        page.append(one);
     }
     let json = json!({
         "Stack": stack.name,
         "Execution": execution.to_json(),
         "Commands": commands,
+        "Unknown": unknown,
     });
     Ok(Printout { page, json, state })
+}
+
+/// How a task has started its command, if it has not done so itself, and the command with what is to be
+/// read about it.
+async fn read_task(
+    aws: &Aws,
+    stack: &Stack,
+    task: &Task,
+    now: Timestamp,
+) -> Result<(Option<String>, Option<(LimitedCommand, Reads)>), Problem> {
+    let (id, how) = command_of(aws, task).await?;
+    let Some(id) = id else { return Ok((how, None)) };
+    let limited = find(aws, stack, &id).await?;
+    let reads = Box::pin(Reads::of(aws, &limited, now)).await;
+    Ok((how, Some((limited, reads))))
 }
 
 /// The command that a task waits for, and what to say if it has not started that itself.
@@ -158,10 +210,19 @@ async fn find(aws: &Aws, stack: &Stack, id: &CommandId) -> Result<LimitedCommand
     })
 }
 
-async fn execution_of(
-    aws: &Aws,
-    stack: &Stack,
-    command: &Command,
-) -> Result<Option<Execution>, Problem> {
-    Machines::read(aws, stack).await?.execution_of(aws, command).await
+/// The execution whose task waits for a command.
+enum Found {
+    Execution(Execution),
+    Not,
+    /// It may be one of a state machine that was not asked.
+    NotAmongFirst,
+}
+
+async fn execution_of(aws: &Aws, stack: &Stack, command: &Command) -> Result<Found, Problem> {
+    let machines = Machines::read(aws, stack).await?;
+    Ok(match machines.execution_of(aws, command).await? {
+        Some(execution) => Found::Execution(execution),
+        None if machines.is_cut => Found::NotAmongFirst,
+        None => Found::Not,
+    })
 }

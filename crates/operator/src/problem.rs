@@ -29,6 +29,10 @@ impl Problem {
     /// A call that failed. `action` is the right that it needs, such as `ssm:ListCommands`.
     pub fn call(action: &str, error: &CallError) -> Self {
         Self(match &error.reason {
+            CallErrorReason::Api(code) if is_denial_of_key(code) => format!(
+                "the right kms:Decrypt on the key of KmsKeyArn is missing: {error}. Give it to the role \
+                 or user that runs relayctl"
+            ),
             CallErrorReason::Api(code) if is_denial(code) => format!(
                 "the right {action} is missing: {error}. Give it to the role or user that runs relayctl"
             ),
@@ -60,6 +64,11 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// Whether a code means that a key may not be used: `KmsAccessDenied` of SQS, or with a dot before.
+fn is_denial_of_key(code: &str) -> bool {
+    code.to_ascii_lowercase().starts_with("kms") && is_denial(code)
+}
+
 /// Whether a code means that a right is missing.
 fn is_denial(code: &str) -> bool {
     code.contains("AccessDenied") || matches!(code, "UnauthorizedOperation" | "NotAuthorized")
@@ -79,9 +88,20 @@ mod tests {
 
     #[test]
     fn a_denied_call_names_the_right() {
-        for code in ["AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException"] {
+        for code in ["AccessDenied", "AccessDeniedException"] {
             let sentence = sentence(CallErrorReason::Api(code.to_owned()));
             assert!(sentence.starts_with("the right ssm:ListCommands is missing: "), "{sentence}");
+        }
+    }
+
+    /// SQS calls the key with the caller's rights.
+    #[test]
+    fn a_key_that_is_denied_is_named() {
+        for code in ["KMS.AccessDeniedException", "KmsAccessDenied"] {
+            let sentence = sentence(CallErrorReason::Api(code.to_owned()));
+            assert!(
+                sentence.starts_with("the right kms:Decrypt on the key of KmsKeyArn is missing")
+            );
         }
     }
 

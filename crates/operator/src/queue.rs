@@ -7,18 +7,19 @@
 
 mod letter;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageSystemAttributeName};
 use callback::CommandId;
 use callback_aws::call_error::call_error;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::command::{self, LimitedCommand};
-use crate::execution::Machines;
+use crate::execution::{MACHINES_MAX, Machines};
 use crate::printout::{Mark, Page, Printout, State};
 use crate::problem::Problem;
 use crate::queue::letter::{Letter, Sender};
@@ -35,8 +36,13 @@ const MESSAGES_PER_CALL_MAX: i32 = 10;
 const HIDDEN_S: i32 = 300;
 /// Makes SQS ask all of its servers, and wait so long for a message, in seconds.
 const WAIT_S: i32 = 1;
-/// Maximum number of commands whose executions are looked for.
-const LOOKED_FOR_MAX: usize = 100;
+/// Maximum number of executions that are asked for, each under the name that a command's comment gives it
+/// in each state machine. Step Functions throttles a few hundred such calls.
+const ASKED_MAX: usize = 200;
+/// Maximum number of commands that are read at the same time.
+const READ_AT_ONCE: usize = 5;
+/// Maximum number of messages that are handed to the relay, deleted or shown again at the same time.
+const HANDLED_AT_ONCE: usize = 5;
 /// Outcomes after which a task does not wait, or never did.
 const CLOSING_OUTCOMES: [&str; 4] = ["Succeeded", "Failed", "AlreadyClosed", "NoToken"];
 
@@ -115,27 +121,31 @@ async fn handle(
     // SQS keeps no order.
     entries.sort_by_key(|entry| entry.letter.sent_at);
     let unknown = look(aws, stack, entries).await?;
-    for entry in entries {
-        let is_closed = matches!(entry.task, Task::Closed | Task::NeverWas);
-        if actions.delete_closed && is_closed {
-            delete(aws, stack, entry).await?;
-        } else if actions.redrive
-            && let Some(event) = entry.letter.event()
-        {
-            let redriven = redrive(aws, stack, &event).await?;
-            if let Redriven::Accepted(outcome) = &redriven {
-                if CLOSING_OUTCOMES.contains(&outcome.as_str()) {
-                    entry.task = if outcome == "NoToken" { Task::NeverWas } else { Task::Closed };
-                }
-                delete(aws, stack, entry).await?;
-            }
-            entry.redriven = Some(redriven);
-        }
-    }
+    let handled = entries.iter_mut().map(|entry| act(aws, stack, actions, entry));
+    stream::iter(handled).buffer_unordered(HANDLED_AT_ONCE).try_collect::<()>().await?;
     Ok((is_cut, unknown))
 }
 
-/// Receives all messages, up to a bound. Returns whether there are more.
+/// Does with a message what `actions` say.
+async fn act(aws: &Aws, stack: &Stack, actions: Actions, entry: &mut Entry) -> Result<(), Problem> {
+    let is_closed = matches!(entry.task, Task::Closed | Task::NeverWas);
+    if actions.delete_closed && is_closed {
+        delete(aws, stack, entry).await?;
+    } else if actions.redrive
+        && let Some(event) = entry.letter.event()
+    {
+        let redriven = entry.redriven.insert(redrive(aws, stack, &event).await?);
+        if let Redriven::Accepted(outcome) = redriven {
+            if CLOSING_OUTCOMES.contains(&outcome.as_str()) {
+                entry.task = if outcome == "NoToken" { Task::NeverWas } else { Task::Closed };
+            }
+            delete(aws, stack, entry).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Receives all messages, up to a bound. Returns whether there may be more.
 async fn receive(aws: &Aws, stack: &Stack, entries: &mut Vec<Entry>) -> Result<bool, Problem> {
     while entries.len() < MESSAGES_MAX {
         let request = aws.sqs.receive_message().queue_url(&stack.queue_url);
@@ -162,56 +172,85 @@ async fn receive(aws: &Aws, stack: &Stack, entries: &mut Vec<Entry>) -> Result<b
     Ok(true)
 }
 
-/// Finds the commands of the messages, and whether their tasks wait.
+/// Finds the commands of the messages, and whether their tasks wait. Returns what could not be found out.
 async fn look(aws: &Aws, stack: &Stack, entries: &mut [Entry]) -> Result<Vec<String>, Problem> {
-    let mut known: HashMap<CommandId, (Option<LimitedCommand>, Task)> = HashMap::new();
-    let mut unknown = Vec::new();
-    let mut machines = None;
-    let mut looked_for = 0;
+    let ids: BTreeSet<_> =
+        entries.iter().filter_map(|entry| entry.letter.command_id.clone()).collect();
+    let reads = ids.into_iter().map(async |id| {
+        let found = command::read(aws, stack, &id).await?;
+        Ok::<_, Problem>((id, found))
+    });
+    let commands: HashMap<_, _> = stream::iter(reads).buffered(READ_AT_ONCE).try_collect().await?;
+    let (waits, unknown) = tasks(aws, stack, &commands).await;
     for entry in entries {
         let Some(id) = &entry.letter.command_id else { continue };
-        if !known.contains_key(id) {
-            let found = command::read(aws, stack, id).await?;
-            let mut task = Task::NotKnown;
-            if let Some(limited) = &found {
-                if limited.command.callback.task_token.is_none() {
-                    task = Task::NeverWas;
-                } else if !limited.command.comment.is_empty() && looked_for < LOOKED_FOR_MAX {
-                    looked_for += 1;
-                    if machines.is_none() && unknown.is_empty() {
-                        machines = note(Machines::read(aws, stack).await, &mut unknown);
-                    }
-                    if let Some(machines) = &machines {
-                        let found = machines.execution_of(aws, &limited.command).await;
-                        let execution = note(found, &mut unknown).flatten();
-                        task = match execution.as_ref().and_then(|one| one.task_of(id)) {
-                            Some(task) if task.waits => Task::Waits,
-                            Some(_) => Task::Closed,
-                            None => Task::NotKnown,
-                        };
-                    }
-                }
-            }
-            known.insert(id.clone(), (found, task));
-        }
-        if let Some((found, task)) = known.get(id) {
-            entry.command.clone_from(found);
-            entry.task = *task;
-        }
+        entry.command = commands.get(id).cloned().flatten();
+        entry.task = match &entry.command {
+            Some(limited) if limited.command.callback.task_token.is_none() => Task::NeverWas,
+            _ => waits.get(id).copied().unwrap_or(Task::NotKnown),
+        };
     }
     Ok(unknown)
 }
 
-/// The value, or none, after the problem was noted once.
-fn note<T>(result: Result<T, Problem>, unknown: &mut Vec<String>) -> Option<T> {
-    result
-        .map_err(|problem| {
-            let sentence = format!("Whether tasks are closed could not be read: {problem}.");
-            if !unknown.contains(&sentence) {
-                unknown.push(sentence);
+/// Whether the tasks of commands wait, of those whose execution is found, and what could not be found
+/// out.
+async fn tasks(
+    aws: &Aws,
+    stack: &Stack,
+    commands: &HashMap<CommandId, Option<LimitedCommand>>,
+) -> (HashMap<CommandId, Task>, Vec<String>) {
+    let mut named: Vec<_> = commands
+        .values()
+        .flatten()
+        .filter(|limited| limited.has_token() && !limited.command.comment.is_empty())
+        .collect();
+    if named.is_empty() {
+        return (HashMap::new(), Vec::new());
+    }
+    // Old messages are those that soon vanish.
+    named.sort_by_key(|limited| limited.command.requested_at);
+    let not_read =
+        |problem: &Problem| format!("Whether tasks are closed could not be read: {problem}.");
+    let machines = match Machines::read(aws, stack).await {
+        Ok(machines) => machines,
+        Err(problem) => return (HashMap::new(), vec![not_read(&problem)]),
+    };
+    let mut unknown = Vec::new();
+    let named_max = (ASKED_MAX / machines.count().max(1)).max(1);
+    if named.len() > named_max {
+        unknown.push(format!(
+            "Of {} commands, the executions of {named_max} were looked for.",
+            named.len()
+        ));
+        named.truncate(named_max);
+    }
+    let searches = named.into_iter().map(async |limited| {
+        let execution = machines.execution_of(aws, &limited.command).await;
+        (&limited.command.id, execution)
+    });
+    let mut found = stream::iter(searches).buffered(READ_AT_ONCE);
+    let mut tasks = HashMap::new();
+    let mut is_missing = false;
+    while let Some((id, execution)) = found.next().await {
+        match execution.map(|execution| Some(execution?.task_of(id)?.waits)) {
+            Ok(Some(waits)) => {
+                tasks.insert(id.clone(), if waits { Task::Waits } else { Task::Closed });
             }
-        })
-        .ok()
+            Ok(None) => is_missing = true,
+            Err(problem) => {
+                let sentence = not_read(&problem);
+                if !unknown.contains(&sentence) {
+                    unknown.push(sentence);
+                }
+            }
+        }
+    }
+    if is_missing && machines.is_cut {
+        unknown
+            .push(format!("Executions were looked for among {MACHINES_MAX} state machines only."));
+    }
+    (tasks, unknown)
 }
 
 /// Hands an event to the relay, and waits for what it says.
@@ -245,20 +284,25 @@ async fn show_again<'a>(
     stack: &Stack,
     entries: impl Iterator<Item = &'a Entry>,
 ) -> Result<(), Problem> {
-    let entries: Vec<_> = entries.collect();
-    for some in entries.chunks(usize::try_from(MESSAGES_PER_CALL_MAX).unwrap_or(1)) {
-        let mut request = aws.sqs.change_message_visibility_batch().queue_url(&stack.queue_url);
-        for (number, entry) in some.iter().enumerate() {
-            let one = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
-            let one = one.receipt_handle(&entry.letter.receipt_handle).visibility_timeout(0);
-            let one = one.build().map_err(|_| Problem::new("a message has no receipt handle"))?;
-            request = request.entries(one);
-        }
-        request.send().await.map_err(|error| {
-            let error = call_error("ChangeMessageVisibility", &error);
-            Problem::call("sqs:ChangeMessageVisibility", &error)
-        })?;
+    let handles: Vec<_> = entries.map(|entry| entry.letter.receipt_handle.as_str()).collect();
+    let calls = handles.chunks(usize::try_from(MESSAGES_PER_CALL_MAX).unwrap_or(1));
+    let calls = calls.map(|some| show_some_again(aws, stack, some));
+    stream::iter(calls).buffer_unordered(HANDLED_AT_ONCE).try_collect().await
+}
+
+/// The same for so many messages as one call takes.
+async fn show_some_again(aws: &Aws, stack: &Stack, handles: &[&str]) -> Result<(), Problem> {
+    let mut request = aws.sqs.change_message_visibility_batch().queue_url(&stack.queue_url);
+    for (number, handle) in handles.iter().enumerate() {
+        let one = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
+        let one = one.receipt_handle(*handle).visibility_timeout(0);
+        let one = one.build().map_err(|_| Problem::new("a message has no receipt handle"))?;
+        request = request.entries(one);
     }
+    request.send().await.map_err(|error| {
+        let error = call_error("ChangeMessageVisibility", &error);
+        Problem::call("sqs:ChangeMessageVisibility", &error)
+    })?;
     Ok(())
 }
 
@@ -296,7 +340,7 @@ fn printout(
     if is_cut {
         page.item(
             Mark::Attention,
-            format!("There are more: at most {MESSAGES_MAX} messages are read at a time."),
+            format!("There may be more: at most {MESSAGES_MAX} messages are read at a time."),
         );
     }
     if is_cut || !unknown.is_empty() {

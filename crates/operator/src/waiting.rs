@@ -38,7 +38,8 @@ pub async fn waiting(aws: &Aws, stack: &Stack, now: Timestamp) -> Result<Printou
             &format!("{} of {}", command.completed_count, command.target_count),
             &until(limited.expires_at, now),
             command.id.as_str(),
-            &shown(command, &command.document_name),
+            // Of an ARN, the name says more.
+            &shown(command, after_slash(&command.document_name)),
         ));
         let comment = shown(command, &command.comment);
         if !comment.is_empty() {
@@ -70,6 +71,10 @@ pub async fn waiting(aws: &Aws, stack: &Stack, now: Timestamp) -> Result<Printou
         .collect();
     let json = json!({ "Stack": stack.name, "Commands": listed, "Cut": is_cut });
     Ok(Printout { page, json, state })
+}
+
+fn after_slash(text: &str) -> &str {
+    text.rsplit('/').next().unwrap_or(text)
 }
 
 fn row(age: &str, nodes: &str, limit: &str, id: &str, document: &str) -> String {

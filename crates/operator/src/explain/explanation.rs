@@ -7,7 +7,7 @@ use callback::ports::{LISTED_OUTPUTS_NODES_MAX, NODES_MAX, Outputs};
 use callback::report::error_name;
 use callback::settle::name_of_failure;
 use callback::status::has_ended;
-use callback::{Command, Invocation, RunCommand, StatusDetails, error_chain};
+use callback::{Command, Invocation, RunCommand, SettleError, StatusDetails, error_chain};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -43,6 +43,61 @@ pub(super) struct Explanation<'a> {
     relay: Value,
     wrong: Vec<Value>,
     unknown: Vec<String>,
+}
+
+/// What is read about a command, besides itself and its execution.
+pub(super) enum Reads {
+    /// Nothing: no task can wait for the command.
+    Nothing,
+    /// What the relay would answer. It does not read the nodes.
+    TooManyNodes(Result<RelayAnswer, SettleError>),
+    /// The nodes.
+    Nodes {
+        invocations: Vec<Invocation>,
+        /// The agents of those that have not ended, up to a number.
+        agents: Result<HashMap<String, Agent>, Problem>,
+        /// What the relay would answer.
+        answer: Result<RelayAnswer, SettleError>,
+    },
+    /// The nodes could not be read.
+    Failed(Problem),
+}
+
+impl Reads {
+    pub(super) async fn of(aws: &Aws, limited: &LimitedCommand, now: Timestamp) -> Self {
+        let command = &limited.command;
+        if !limited.has_token() {
+            return Self::Nothing;
+        }
+        let answer = async |invocations: &[Invocation]| {
+            relay_answer(&aws.ports.ssm, command, invocations, now).await
+        };
+        if command.target_count > NODES_MAX {
+            return Self::TooManyNodes(answer(&[]).await);
+        }
+        let outputs = match command.target_count {
+            0..=LISTED_OUTPUTS_NODES_MAX => Outputs::Listed,
+            _ => Outputs::Beginnings,
+        };
+        let invocations = match aws.ports.ssm.invocations(&command.id, outputs).await {
+            Ok(invocations) => invocations,
+            Err(error) => {
+                return Self::Failed(Problem::call("ssm:ListCommandInvocations", &error));
+            }
+        };
+        let (unfinished, _) = unfinished_and_ended(&invocations);
+        let asked = unfinished.iter().take(AGENTS_MAX).map(|one| &one.instance_id);
+        let (agents, answer) = tokio::join!(agents(aws, asked), answer(&invocations));
+        Self::Nodes { invocations, agents, answer }
+    }
+}
+
+/// Those that have not ended, by ID, and those that have.
+fn unfinished_and_ended(invocations: &[Invocation]) -> (Vec<&Invocation>, Vec<&Invocation>) {
+    let (mut unfinished, ended): (Vec<_>, Vec<_>) =
+        invocations.iter().partition(|one| !has_ended(&one.status, &one.status_details));
+    unfinished.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
+    (unfinished, ended)
 }
 
 /// Until when something can last.
@@ -186,8 +241,8 @@ impl<'a> Explanation<'a> {
         }
     }
 
-    /// Reads the nodes, and says what they do, until when, and what the relay would answer.
-    pub(super) async fn look(&mut self, aws: &Aws) {
+    /// Says what the nodes do, until when, and what the relay would answer. `reads` are of this command.
+    pub(super) fn describe_reads(&mut self, reads: Reads) {
         let command = &self.limited.command;
         match command.callback.task_token {
             Some(Ok(_)) => {}
@@ -200,36 +255,31 @@ impl<'a> Explanation<'a> {
                 return;
             }
         }
-        if command.target_count > NODES_MAX {
-            self.say(Mark::Plain, "It has more nodes than the relay reads.");
-        } else {
-            let outputs = match command.target_count {
-                0..=LISTED_OUTPUTS_NODES_MAX => Outputs::Listed,
-                _ => Outputs::Beginnings,
-            };
-            let invocations = match aws.ports.ssm.invocations(&command.id, outputs).await {
-                Ok(invocations) => invocations,
-                Err(error) => {
-                    let problem = Problem::call("ssm:ListCommandInvocations", &error);
-                    self.unknown(format!("Its nodes could not be read: {problem}."));
-                    return;
-                }
-            };
-            self.describe_nodes(aws, &invocations).await;
-            self.describe_limits(&invocations);
-            self.describe_answer(aws, &invocations).await;
-            return;
+        match reads {
+            Reads::TooManyNodes(answer) => {
+                self.say(Mark::Plain, "It has more nodes than the relay reads.");
+                self.describe_limits(&[]);
+                self.describe_answer(answer, &[]);
+            }
+            Reads::Nodes { invocations, agents, answer } => {
+                self.describe_nodes(agents, &invocations);
+                self.describe_limits(&invocations);
+                self.describe_answer(answer, &invocations);
+            }
+            Reads::Failed(problem) => {
+                self.unknown(format!("Its nodes could not be read: {problem}."));
+            }
+            Reads::Nothing => {}
         }
-        self.describe_limits(&[]);
-        self.describe_answer(aws, &[]).await;
     }
 
-    async fn describe_nodes(&mut self, aws: &Aws, invocations: &[Invocation]) {
-        let (mut unfinished, ended): (Vec<_>, Vec<_>) =
-            invocations.iter().partition(|one| !has_ended(&one.status, &one.status_details));
-        unfinished.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
-        let asked = unfinished.iter().take(AGENTS_MAX).map(|one| &one.instance_id);
-        let agents = match agents(aws, asked).await {
+    fn describe_nodes(
+        &mut self,
+        agents: Result<HashMap<String, Agent>, Problem>,
+        invocations: &[Invocation],
+    ) {
+        let (unfinished, ended) = unfinished_and_ended(invocations);
+        let agents = match agents {
             Ok(agents) => Some(agents),
             Err(problem) => {
                 self.unknown(format!("The agents of its nodes could not be read: {problem}."));
@@ -399,7 +449,11 @@ impl<'a> Explanation<'a> {
         });
     }
 
-    async fn describe_answer(&mut self, aws: &Aws, invocations: &[Invocation]) {
+    fn describe_answer(
+        &mut self,
+        answer: Result<RelayAnswer, SettleError>,
+        invocations: &[Invocation],
+    ) {
         let command = &self.limited.command;
         let would = match &self.task {
             Some(task) if !task.waits => {
@@ -407,7 +461,6 @@ impl<'a> Explanation<'a> {
             }
             _ => "The relay would answer now with",
         };
-        let answer = relay_answer(&aws.ports.ssm, command, invocations, self.now).await;
         let (kind, error, mut report) = match answer {
             Ok(RelayAnswer::Running) => {
                 self.say(

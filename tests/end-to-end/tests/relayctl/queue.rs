@@ -98,7 +98,7 @@ async fn events_that_eventbridge_could_not_deliver_tell_why() {
     let permission = policy["Statement"][0]["Sid"].as_str().expect("an id");
     lambda(&["remove-permission", "--statement-id", permission]);
     let forbidden = sandbox.start_task(&task(&NODES[..1], &["true"], EXECUTION_NAME)).await;
-    dead_letters(sandbox, 1).await;
+    messages(sandbox, 1).await;
     insta::assert_snapshot!("a_dead_letter", relayctl(sandbox, &["queue"]).await.text(1));
     // Who redrives it needs no permission of the rule.
     insta::assert_snapshot!(
@@ -109,18 +109,50 @@ async fn events_that_eventbridge_could_not_deliver_tell_why() {
 
     lambda(&["delete-function"]);
     let gone = sandbox.start_task(&task(&NODES[..1], &["true"], EXECUTION_NAME)).await;
-    let json = dead_letters(sandbox, 1).await;
+    let json = messages(sandbox, 1).await;
     assert_eq!(json["Messages"][0]["Error"], "NO_RESOURCE", "{json}");
     // The message stays, and is not hidden.
     let said = relayctl(sandbox, &["queue", "--redrive"]).await;
     insta::assert_snapshot!("a_function_that_is_gone", said.text(2));
-    dead_letters(sandbox, 1).await;
+    messages(sandbox, 1).await;
     sandbox.stop_execution(&gone).await;
 }
 
+/// With more state machines than are asked, and more commands than executions are looked for.
+#[tokio::test]
+async fn where_no_execution_was_looked_for_is_said() {
+    let options = [&NO_SWEEPS[..], &["--drop-events", "1.0"]].concat();
+    let sandbox = &Sandbox::start(&options).await;
+    let pass = json!({ "StartAt": "Pass", "States": { "Pass": { "Type": "Pass", "End": true } } });
+    for _ in 0..50 {
+        sandbox.create_state_machine(&pass).await;
+    }
+    // Its comment is the name of no execution.
+    let task = task(&NODES[..1], &["true"], "$$.State.Name");
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let execution = sandbox.start_task(&task).await;
+        ids.push(command_of(sandbox, &execution).await);
+    }
+    for id in &ids {
+        sandbox.command_ended(id).await;
+        send(sandbox, &lambdas_record(&event(id), "AnswerFailed"), None).await;
+    }
+    messages(sandbox, 5).await;
+    let text = relayctl(sandbox, &["queue"]).await.text(1);
+    for sentence in [
+        "‼ Of 5 commands, the executions of 4 were looked for.",
+        "‼ Executions were looked for among 50 state machines only.",
+    ] {
+        assert!(text.contains(sentence), "{text}");
+    }
+    let text = relayctl(sandbox, &["explain", &ids[0]]).await.text(0);
+    assert!(text.contains("not known: it was looked for among 50 state machines only."), "{text}");
+}
+
 /// What `relayctl queue` prints as soon as there are so many messages.
-async fn dead_letters(sandbox: &Sandbox, count: usize) -> Value {
-    eventually("messages of EventBridge", async || {
+async fn messages(sandbox: &Sandbox, count: usize) -> Value {
+    eventually("messages", async || {
         let said = relayctl(sandbox, &["queue", "--output", "json"]).await;
         let json = said.json(said.code.expect("an exit code"));
         (json["Messages"].as_array().map(Vec::len) == Some(count)).then_some(json)
