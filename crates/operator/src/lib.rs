@@ -14,7 +14,9 @@
 pub mod acceptance;
 pub mod aws;
 pub mod before;
+pub mod call;
 pub mod check;
+pub mod checks;
 pub mod cli;
 pub mod command;
 pub mod execution;
@@ -24,6 +26,7 @@ pub mod printout;
 pub mod problem;
 pub mod queue;
 pub mod relay_answer;
+pub mod rights;
 pub mod shown;
 pub mod stack;
 pub mod subject;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use callback::Documents;
 use callback::ports::CallErrorReason;
 use callback_aws::call_error::call_error;
+use jiff::Timestamp;
 
 use crate::aws::Aws;
 use crate::problem::Problem;
@@ -16,6 +17,11 @@ const OWN_OUTPUTS: [&str; 2] = ["RelayFunctionName", "SweepFunctionName"];
 /// The outputs that name the documents of scripts.
 const SCRIPT_DOCUMENTS: [&str; 2] =
     ["RunShellScriptDocumentName", "RunPowerShellScriptDocumentName"];
+/// Number of Command documents of the stack itself, which come first in its list.
+const OWN_DOCUMENTS: usize = SCRIPT_DOCUMENTS.len() + 1;
+/// The outputs that name the Automation documents, if there are any.
+const AUTOMATION_DOCUMENTS: [&str; 2] =
+    ["RunCommandByInstanceIdsDocumentName", "RunCommandByTargetsDocumentName"];
 const RUN_DOCUMENT: &str = "RunDocumentDocumentName";
 
 /// A deployed stack.
@@ -25,6 +31,10 @@ pub struct Stack {
     pub name: String,
     /// The documents whose commands it looks after.
     pub documents: Documents,
+    /// The same as names or ARNs, as the stack lists them.
+    pub document_names: Vec<String>,
+    /// The names of its Automation documents. Empty if it has none.
+    pub automation_documents: Vec<String>,
     /// Those of its own that run a script, and end it after `executionTimeout`.
     pub script_documents: Documents,
     /// The state machines whose tasks it may answer: ARNs, with `*` for any text.
@@ -35,6 +45,11 @@ pub struct Stack {
     pub relay: String,
     /// The queue of events that could not be handled.
     pub queue_url: String,
+    /// Its state, such as `UPDATE_COMPLETE`.
+    pub status: String,
+    /// When it was created.
+    pub created_at: Option<Timestamp>,
+    parameters: HashMap<String, String>,
     partition: String,
     region: String,
     account: String,
@@ -71,7 +86,15 @@ impl Stack {
             .into_iter()
             .filter_map(|one| Some((one.parameter_key?, one.parameter_value?)))
             .collect();
-        Self::new(name, &stack.stack_id.unwrap_or_default(), &outputs, &parameters)
+        let status = stack.stack_status.as_ref().map_or("", |status| status.as_str());
+        let created_at =
+            stack.creation_time.and_then(|time| Timestamp::from_second(time.secs()).ok());
+        let id = stack.stack_id.unwrap_or_default();
+        Ok(Self {
+            status: printable(status),
+            created_at,
+            ..Self::new(name, &id, &outputs, parameters)?
+        })
     }
 
     /// The stack with this ARN, these outputs, and these parameters.
@@ -79,7 +102,7 @@ impl Stack {
         name: &str,
         id: &str,
         outputs: &HashMap<String, String>,
-        parameters: &HashMap<String, String>,
+        parameters: HashMap<String, String>,
     ) -> Result<Self, Problem> {
         let shown = printable(name);
         if !OWN_OUTPUTS.iter().all(|name| outputs.contains_key(*name)) {
@@ -112,18 +135,55 @@ impl Stack {
         names.append(&mut listed("ExtraDocumentNames"));
         let prefix = Some(format!("arn:{partition}:ssm:{region}:{account}:document/"));
         let minutes = parameters.get("SweepIntervalMinutes").and_then(|text| text.parse().ok());
+        let automations = AUTOMATION_DOCUMENTS.iter().filter_map(|name| outputs.get(*name));
+        let state_machines = listed("StateMachineArns");
         Ok(Self {
             name: name.to_owned(),
-            documents: Documents::new(names, prefix.clone()),
+            documents: Documents::new(names.clone(), prefix.clone()),
+            document_names: names,
+            automation_documents: automations.cloned().collect(),
             script_documents: Documents::new(scripts, prefix),
-            state_machines: listed("StateMachineArns"),
+            state_machines,
             sweep_interval: Duration::from_mins(minutes.unwrap_or(1)),
             relay: output("RelayFunctionName")?,
             queue_url: output("OnFailureQueueUrl")?,
+            status: String::new(),
+            created_at: None,
+            parameters,
             partition: partition.to_owned(),
             region: region.to_owned(),
             account: account.to_owned(),
         })
+    }
+
+    /// The value of a parameter. Empty if this version has no such parameter.
+    pub fn parameter(&self, name: &str) -> &str {
+        self.parameters.get(name).map_or("", String::as_str)
+    }
+
+    /// The names of its documents that run a script.
+    pub fn script_document_names(&self) -> &[String] {
+        &self.document_names[..SCRIPT_DOCUMENTS.len()]
+    }
+
+    /// The documents of `ExtraDocumentNames`, as they are named there.
+    pub fn extra_documents(&self) -> &[String] {
+        self.document_names.get(OWN_DOCUMENTS..).unwrap_or_default()
+    }
+
+    /// The ARN of the on-failure queue.
+    pub fn queue_arn(&self) -> String {
+        self.arn("sqs", self.queue_url.rsplit('/').next().unwrap_or_default())
+    }
+
+    /// The region of the stack.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The ARN of something in the account and region of the stack.
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
     }
 
     /// The account of the stack, and so of the credentials.
@@ -133,8 +193,7 @@ impl Stack {
 
     /// Whether the stack may answer the tasks of this state machine, as its roles are granted it.
     pub fn answers(&self, state_machine_arn: &str) -> bool {
-        let own =
-            format!("arn:{}:states:{}:{}:stateMachine:", self.partition, self.region, self.account);
+        let own = self.arn("states", "stateMachine:");
         state_machine_arn.starts_with(&own)
             && self.state_machines.iter().any(|pattern| {
                 matches(pattern, state_machine_arn)
@@ -162,8 +221,14 @@ pub(crate) mod tests {
 
     /// A stack with these state machines.
     pub(crate) fn stack(state_machines: &str) -> Stack {
+        stack_with(state_machines, &[])
+    }
+
+    /// The same, with these parameters instead.
+    pub(crate) fn stack_with(state_machines: &str, changed: &[(&str, &str)]) -> Stack {
         let texts = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+            let pairs = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            pairs.collect::<HashMap<_, _>>()
         };
         let outputs = texts(&[
             ("OnFailureQueueUrl", "https://queue"),
@@ -173,13 +238,20 @@ pub(crate) mod tests {
             ("RunShellScriptDocumentName", "SfnRunShellScript"),
             ("SweepFunctionName", "sweep"),
         ]);
-        let parameters = texts(&[
+        let mut parameters = texts(&[
             ("ExtraDocumentNames", "Own,Other"),
             ("StateMachineArns", state_machines),
             ("SweepIntervalMinutes", "5"),
+            ("Architecture", "arm64"),
+            ("NodeTagKey", "RunCommandRelay"),
+            ("NodeTagValue", "allowed"),
+            ("RelayEventAgeSeconds", "21600"),
+            ("RelayMaxConcurrency", "20"),
+            ("ReserveConcurrency", "true"),
         ]);
+        parameters.extend(texts(changed));
         let id = "arn:aws:cloudformation:eu-central-1:111122223333:stack/relay/1";
-        Stack::new("relay", id, &outputs, &parameters).expect("a stack")
+        Stack::new("relay", id, &outputs, parameters).expect("a stack")
     }
 
     #[test]

@@ -92,13 +92,29 @@ fn each_warning_and_error_in_the_log_names_its_heading() {
     assert_eq!(headings("Warnings"), warnings);
 }
 
+/// Alarms name theirs by the names in the template.
+#[test]
+fn each_heading_that_relayctl_names_is_there() {
+    let mut named = BTreeSet::new();
+    for file in sources(&workspace().join("crates/operator/src")) {
+        let text = fs::read_to_string(&file).expect("a source file");
+        for link in text.split("infra/RUNBOOK.md#").skip(1) {
+            let anchor = link.split(|char: char| !char.is_ascii_lowercase() && char != '-');
+            named.extend(anchor.take(1).filter(|anchor| !anchor.is_empty()).map(str::to_owned));
+        }
+    }
+    let anchors = anchors();
+    let missing: Vec<_> = named.difference(&anchors).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let checks: BTreeSet<_> = headings("Checks").iter().map(|heading| anchor(heading)).collect();
+    let unnamed: Vec<_> = checks.difference(&named).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
 #[test]
 fn each_link_leads_to_a_heading() {
     let text = runbook();
-    let headings = text.lines().filter(|line| line.starts_with("##"));
-    let anchors: BTreeSet<_> = headings
-        .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
-        .collect();
+    let anchors = anchors();
     for link in text.split("](#").skip(1) {
         let anchor = link.split(')').next().unwrap_or_default();
         assert!(anchors.contains(anchor), "#{anchor}");
@@ -224,6 +240,17 @@ fn headings(heading: &str) -> BTreeSet<String> {
     let headings: BTreeSet<_> = found.iter().map(|heading| (*heading).to_owned()).collect();
     assert_eq!(found.len(), headings.len(), "each heading once: {found:?}");
     headings
+}
+
+/// The anchors of all headings.
+fn anchors() -> BTreeSet<String> {
+    let text = runbook();
+    let headings = text.lines().filter(|line| line.starts_with("##"));
+    headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
+}
+
+fn anchor(heading: &str) -> String {
+    heading.to_lowercase().replace(' ', "-")
 }
 
 /// The names that a type gives its values, in the source of its function `name`.
