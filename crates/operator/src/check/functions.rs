@@ -319,17 +319,15 @@ fn environment(stack: &Stack, configuration: &GetFunctionConfigurationOutput) ->
     let listed: Vec<_> = variable("DOCUMENT_NAMES").split(',').collect();
     let missing: Vec<_> =
         stack.document_names.iter().filter(|name| !listed.contains(&name.as_str())).collect();
-    let interval_s = stack.sweep_interval.as_secs().to_string();
-    if missing.is_empty() && variable("SWEEP_INTERVAL_SECONDS") == interval_s {
+    if missing.is_empty() {
         return Check::good(ID, "The sweep looks after all documents of the stack.");
     }
     Check::wrong(
         ID,
         format!(
-            "Expected DOCUMENT_NAMES with all documents of the stack and SWEEP_INTERVAL_SECONDS \
-             {interval_s} in the environment of the sweep, got `{}` and `{}`.",
-            printable(variable("DOCUMENT_NAMES")),
-            printable(variable("SWEEP_INTERVAL_SECONDS"))
+            "Expected all documents of the stack in DOCUMENT_NAMES in the environment of the sweep, got \
+             `{}`.",
+            printable(variable("DOCUMENT_NAMES"))
         ),
         CHANGED,
     )

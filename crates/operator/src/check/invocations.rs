@@ -182,16 +182,16 @@ fn errors(function: Function, activity: &Activity, now: Timestamp) -> Check {
     };
     match (activity.recent(1, now), activity.recent(0, now)) {
         (0, _) => Check::good(id, format!("No invocation of the {word} failed in the last hour.")),
-        (errors, all) if errors >= all => Check::wrong(
-            id,
-            format!("All {errors} invocations of the {word} in the last hour failed."),
-            todo,
-        ),
-        (errors, all) => Check::attention(
-            id,
-            format!("Of {all} invocations of the {word} in the last hour, {errors} failed."),
-            todo,
-        ),
+        (errors, all) => {
+            let sentence = format!(
+                "Invocations of the {word} that failed in the last hour: {errors} of {all}."
+            );
+            if errors >= all {
+                Check::wrong(id, sentence, todo)
+            } else {
+                Check::attention(id, sentence, todo)
+            }
+        }
     }
 }
 

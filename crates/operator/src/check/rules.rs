@@ -254,10 +254,8 @@ fn target(rule: &Rule, function_arn: &str, targets: &[Target]) -> Vec<Check> {
         None => Check::wrong(
             id(),
             format!(
-                "Expected {} to invoke the {word}, got {} other targets. {}",
-                rule.id,
-                others.len(),
-                rule.consequence
+                "Expected {} to invoke the {word}, which is none of its targets. {}",
+                rule.id, rule.consequence
             ),
             CHANGED,
         ),
@@ -282,7 +280,7 @@ fn target(rule: &Rule, function_arn: &str, targets: &[Target]) -> Vec<Check> {
         checks.push(Check::attention(
             rule.line("OtherTargets"),
             format!(
-                "{} also has {} other targets. Without an input transformer, they get whole events, and \
+                "{} has other targets: {}. Without an input transformer, they get whole events, and \
                  those of commands have task tokens.",
                 rule.id,
                 others.len()
@@ -301,7 +299,7 @@ fn differences(rule: &Rule, is: &Target) -> Vec<String> {
     let number = |one: Option<i32>| one.map_or("none".to_owned(), |one| one.to_string());
     if (retries, age_s) != (Some(rule.retries), rule.age_s) {
         differences.push(format!(
-            "Expected {} retries within {} seconds, got {} within {}",
+            "expected {} retries within {} seconds, got {} within {}",
             rule.retries,
             number(rule.age_s),
             number(retries),
@@ -311,14 +309,14 @@ fn differences(rule: &Rule, is: &Target) -> Vec<String> {
     let queue = is.dead_letter_config.as_ref().and_then(|config| config.arn.as_ref());
     if queue != rule.queue.as_ref() {
         differences.push(format!(
-            "Expected {} for events that cannot be delivered, got {}",
+            "expected {} for events that cannot be delivered, got {}",
             rule.queue.as_deref().unwrap_or("no queue"),
             printable(queue.map_or("no queue", String::as_str))
         ));
     }
     if is.input_transformer.is_some() != rule.transforms {
         let (expected, got) = if rule.transforms { ("an", "none") } else { ("no", "one") };
-        differences.push(format!("Expected {expected} input transformer, got {got}"));
+        differences.push(format!("expected {expected} input transformer, got {got}"));
     }
     differences
 }

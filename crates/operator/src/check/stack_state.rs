@@ -50,7 +50,7 @@ fn resources(deployed: &Deployed) -> Check {
         .map(|(name, resource)| format!("{name} ({})", resource.status))
         .collect();
     if bad.is_empty() {
-        return Check::good(ID, format!("{} resources are complete.", all.len()));
+        return Check::good(ID, "All of its resources are complete.");
     }
     let more = if bad.len() > NAMED_MAX { " and more" } else { "" };
     let named = bad.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");

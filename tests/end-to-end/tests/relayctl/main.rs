@@ -2,6 +2,8 @@
 //! task token.
 
 mod bad_input;
+mod before;
+mod check;
 mod explain;
 mod queue;
 mod waiting;
@@ -139,6 +141,9 @@ fn steady(text: &str) -> String {
         (r"\bin \d+ (s|min|h)( \d+ (s|min))?", "in DURATION"),
         (r"i-e[0-9a-f]{16}", "NODE"),
         (r"end-to-end-\d+", "MACHINE"),
+        // What CloudFormation adds to a name, and what this machine is.
+        (r"\b(OnFailureQueue)-[A-Z0-9]+", "$1-SUFFIX"),
+        (r"code for (x86_64|arm64)", "code for ARCHITECTURE"),
         // Columns are as wide as they are, whatever stands in them.
         (r"(\S) {2,}", "$1  "),
     ] {
