@@ -48,7 +48,8 @@ use crate::subject::Subject;
 /// wrong, and 2 if it could not be found out.
 pub async fn run(cli: Cli) -> ExitCode {
     let place = cli.command.place().clone();
-    match printout(cli.command, &place).await {
+    // What all checks together keep is too large for the stack.
+    match Box::pin(printout(cli.command, &place)).await {
         Ok(printout) => printout.print(place.output),
         Err(problem) => {
             let sentence = format!("relayctl: {problem}");
@@ -63,12 +64,12 @@ async fn printout(command: Command, place: &Place) -> Result<Printout, Problem> 
     match command {
         Command::Check { before: true, bucket, parameters, .. } => {
             let aws = Aws::connect(place, None).await?;
-            before::before(&aws, &place.stack, bucket.as_deref(), &parameters).await
+            Box::pin(before::before(&aws, &place.stack, bucket.as_deref(), &parameters)).await
         }
         Command::Check { run, state_machines, acceptance, .. } => {
             let aws = Aws::connect(place, None).await?;
             let stack = Stack::read(&aws, &place.stack).await?;
-            let checked = check::check(&aws, &stack, &state_machines, now).await?;
+            let checked = Box::pin(check::check(&aws, &stack, &state_machines, now)).await?;
             if run {
                 acceptance::run(&aws, &stack, &acceptance, checked).await
             } else {

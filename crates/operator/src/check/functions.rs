@@ -2,6 +2,7 @@
 
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::operation::get_function_event_invoke_config::GetFunctionEventInvokeConfigOutput;
+use aws_sdk_lambda::types::{LastUpdateStatusReasonCode, StateReasonCode};
 
 use crate::aws::Aws;
 use crate::call::{answer, found};
@@ -182,9 +183,12 @@ fn active(function: Function, name: &str, configuration: &GetFunctionConfigurati
     let id = function.id("Active");
     let state = configuration.state.as_ref().map_or("none", |state| state.as_str());
     let update = configuration.last_update_status.as_ref().map_or("none", |one| one.as_str());
-    let reason = configuration.state_reason_code.as_ref().map(|code| code.as_str());
+    let reason = configuration.state_reason_code.as_ref().map(StateReasonCode::as_str);
     let reason = reason.or_else(|| {
-        configuration.last_update_status_reason_code.as_ref().map(|code| code.as_str())
+        configuration
+            .last_update_status_reason_code
+            .as_ref()
+            .map(LastUpdateStatusReasonCode::as_str)
     });
     let reason = reason.map(|reason| format!(" ({})", printable(reason))).unwrap_or_default();
     match (state, update) {

@@ -373,8 +373,8 @@ mod tests {
         target.dead_letter_config(queue).input_transformer(transformer.expect("a transformer"))
     }
 
-    fn found_of(targets: Vec<Target>) -> Vec<(String, Found)> {
-        let checks = target(&command_ended(), FUNCTION, &targets);
+    fn found_of(targets: &[Target]) -> Vec<(String, Found)> {
+        let checks = target(&command_ended(), FUNCTION, targets);
         checks.into_iter().map(|check| (check.id.into_owned(), check.found)).collect()
     }
 
@@ -382,18 +382,18 @@ mod tests {
     fn a_rule_invokes_its_function_with_the_settings_of_the_stack() {
         let own = own_target().build().expect("a target");
         let target = |found| ("CommandEndedRuleTarget".to_owned(), found);
-        assert_eq!(found_of(vec![own.clone()]), [target(Found::Good)]);
-        assert_eq!(found_of(Vec::new()), [target(Found::Wrong)]);
+        assert_eq!(found_of(std::slice::from_ref(&own)), [target(Found::Good)]);
+        assert_eq!(found_of(&[]), [target(Found::Wrong)]);
         for other in [
             own_target().set_dead_letter_config(None),
             own_target().set_input_transformer(None),
             own_target().set_retry_policy(None),
         ] {
-            assert_eq!(found_of(vec![other.build().expect("a target")]), [target(Found::Wrong)]);
+            assert_eq!(found_of(&[other.build().expect("a target")]), [target(Found::Wrong)]);
         }
         let foreign = Target::builder().id("x").arn("arn:aws:sqs:x").build().expect("a target");
         let others = ("CommandEndedRuleOtherTargets".to_owned(), Found::Attention);
-        assert_eq!(found_of(vec![own, foreign]), [target(Found::Good), others]);
+        assert_eq!(found_of(&[own, foreign]), [target(Found::Good), others]);
     }
 
     #[test]

@@ -75,15 +75,17 @@ async fn judge(aws: &Aws, stack: &Stack, arn: &str, machine: &Reading) -> Vec<Ch
     let starts_automations = machine.tasks.iter().any(|task| task.starts == Starts::Automation);
     let (commands, automations) = tokio::join!(
         async {
-            match starts_commands || !starts_automations {
-                true => Some(may(aws, machine, send_command(stack, machine)).await),
-                false => None,
+            if starts_commands || !starts_automations {
+                Some(may(aws, machine, send_command(stack, machine)).await)
+            } else {
+                None
             }
         },
         async {
-            match starts_automations {
-                true => Some(may(aws, machine, start_automation(stack)).await),
-                false => None,
+            if starts_automations {
+                Some(may(aws, machine, start_automation(stack)).await)
+            } else {
+                None
             }
         }
     );

@@ -170,10 +170,10 @@ async fn what_is_gone_is_named() {
     assert_eq!(to_look_at(&json), expected);
     check_headings(&json);
     let text = relayctl(sandbox, &["check"]).await.text(1);
-    let named = "× Expected function run-command-relay-relay, the relay, got none: it was deleted. Tasks \
+    let lost = "× Expected function run-command-relay-relay, the relay, got none: it was deleted. Tasks \
                  are answered by the sweep only, and late. See \
                  infra/RUNBOOK.md#resources-that-are-missing.";
-    assert!(text.contains(named), "{text}");
+    assert!(text.contains(lost), "{text}");
 }
 
 #[tokio::test]
@@ -296,7 +296,10 @@ fn to_look_at(json: &Value) -> BTreeMap<String, String> {
             continue;
         }
         let all = found.entry(check["Id"].as_str().expect("an id").to_owned()).or_default();
-        *all = format!("{all} {state}").trim().to_owned();
+        if !all.is_empty() {
+            all.push(' ');
+        }
+        all.push_str(state);
     }
     found
 }
