@@ -34,6 +34,35 @@ def correct_policies_of_roles_of_stacks():
     Role.put_policy = put_policy_as_text
 
 
+def correct_managed_policies_of_roles_of_stacks():
+    """AWS: a role of a stack has the managed policies that the template attaches to it."""
+    create = Role.create_from_cloudformation_json.__func__
+    delete = Role.delete_from_cloudformation_json.__func__
+
+    def create_with_policies(cls, resource_name, cloudformation_json, account_id, region, **kwargs):
+        role = create(cls, resource_name, cloudformation_json, account_id, region, **kwargs)
+        attach_policies(role, cloudformation_json["Properties"])
+        return role
+
+    def delete_with_policies(cls, resource_name, cloudformation_json, account_id, region):
+        for role in iam_backends[account_id][get_partition(region)].roles.values():
+            if role.name == resource_name:
+                attach_policies(role, {})
+        delete(cls, resource_name, cloudformation_json, account_id, region)
+
+    Role.create_from_cloudformation_json = classmethod(create_with_policies)
+    Role.delete_from_cloudformation_json = classmethod(delete_with_policies)
+
+
+def attach_policies(role, properties):
+    """Attaches the managed policies that the properties name, and no others."""
+    for policy in list(role.managed_policies.values()):
+        policy.detach_from(role)
+    backend = iam_backends[role.account_id][role.partition]
+    for arn in properties.get("ManagedPolicyArns", []):
+        backend.attach_role_policy(arn, role.name)
+
+
 def correct_boundaries():
     """AWS: a permissions boundary must exist.
 
@@ -99,6 +128,7 @@ def correct_updates_of_stacks():
         role.policies.clear()
         for policy in properties.get("Policies", []):
             role.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+        attach_policies(role, properties)
         return role
 
     @classmethod
@@ -125,6 +155,7 @@ def correct_updates_of_stacks():
 def correct():
     correct_policies_of_stacks()
     correct_policies_of_roles_of_stacks()
+    correct_managed_policies_of_roles_of_stacks()
     correct_boundaries()
     create_demanded_boundary()
     correct_updates_of_stacks()

@@ -35,6 +35,28 @@ class Iam(Correction):
 
         self.check(probe, moto="not JSON", aws="2012-10-17")
 
+    def test_a_role_of_a_stack_has_its_managed_policies(self):
+        def probe(moto):
+            def policy():
+                text = json.dumps(document("ssm:SendCommand"))
+                return moto.iam.create_policy(PolicyName=moto.name(), PolicyDocument=text)
+
+            def attached(role):
+                listed = moto.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+                return [policy["PolicyArn"] for policy in listed]
+
+            first, second = (policy()["Policy"]["Arn"] for _ in range(2))
+            properties = {"AssumeRolePolicyDocument": {}, "ManagedPolicyArns": [first]}
+            name = moto.name()
+            role = {"Type": "AWS::IAM::Role", "Properties": {**properties, "RoleName": name}}
+            moto.stack({"R": role})
+            before = attached(name) == [first]
+            resource = {"Type": "AWS::IAM::Role", "Properties": properties}
+            stack = moto.updated(resource, {"ManagedPolicyArns": [second]})
+            return before, attached(moto.physical(stack)) == [second]
+
+        self.check(probe, moto=(False, False), aws=(True, True))
+
     def test_a_boundary_must_exist(self):
         def probe(moto):
             create = partial(moto.iam.create_role, AssumeRolePolicyDocument="{}")
