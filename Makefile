@@ -101,7 +101,7 @@ lint: lint-tools lint-venv ## Check format, lints, template, state machines, lic
 
 # Two validators that others wrote, from npm. Nothing else here needs Node.js, so it may be missing.
 .PHONY: lint-state-machines
-lint-state-machines:
+lint-state-machines: lint-venv
 	@if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then \
 	  echo "==> skipping the check of the state machines: it needs Node.js 18 or newer with npm"; \
 	else \
@@ -111,7 +111,9 @@ lint-state-machines:
 	    cp tests/state-machines/package.json tests/state-machines/package-lock.json $(VALIDATORS) && \
 	    npm ci --prefix $(VALIDATORS) --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null && \
 	    cp tests/state-machines/package-lock.json $(VALIDATORS)/installed; }; } && \
-	  NODE_PATH="$(CURDIR)/$(VALIDATORS)/node_modules" node tests/state-machines/validate.js infra/state-machines/*.asl.json; \
+	  $(VENV)/bin/python tests/state-machines/of_template.py > $(VALIDATORS)/template.asl.json && \
+	  NODE_PATH="$(CURDIR)/$(VALIDATORS)/node_modules" node tests/state-machines/validate.js \
+	    infra/state-machines/*.asl.json $(VALIDATORS)/template.asl.json; \
 	fi
 
 .PHONY: simulate

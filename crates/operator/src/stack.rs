@@ -39,6 +39,8 @@ pub struct Stack {
     pub script_documents: Documents,
     /// The state machines whose tasks it may answer: ARNs, with `*` for any text.
     pub state_machines: Vec<String>,
+    /// The state machine of the acceptance run, if the stack has it: its ARN.
+    pub check_state_machine: Option<String>,
     /// From one sweep to the next.
     pub sweep_interval: Duration,
     /// The function that answers tasks.
@@ -134,9 +136,11 @@ impl Stack {
         names.push(output(RUN_DOCUMENT)?);
         names.append(&mut listed("ExtraDocumentNames"));
         let prefix = Some(format!("arn:{partition}:ssm:{region}:{account}:document/"));
+        let check_state_machine = outputs.get("CheckStateMachineArn").cloned();
+        let mut state_machines = listed("StateMachineArns");
+        state_machines.extend(check_state_machine.clone());
         let minutes = parameters.get("SweepIntervalMinutes").and_then(|text| text.parse().ok());
         let automations = AUTOMATION_DOCUMENTS.iter().filter_map(|name| outputs.get(*name));
-        let state_machines = listed("StateMachineArns");
         Ok(Self {
             name: name.to_owned(),
             documents: Documents::new(names.clone(), prefix.clone()),
@@ -144,6 +148,7 @@ impl Stack {
             automation_documents: automations.cloned().collect(),
             script_documents: Documents::new(scripts, prefix),
             state_machines,
+            check_state_machine,
             sweep_interval: Duration::from_mins(minutes.unwrap_or(1)),
             relay: output("RelayFunctionName")?,
             queue_url: output("OnFailureQueueUrl")?,
@@ -231,6 +236,10 @@ pub(crate) mod tests {
             pairs.collect::<HashMap<_, _>>()
         };
         let outputs = texts(&[
+            (
+                "CheckStateMachineArn",
+                "arn:aws:states:eu-central-1:111122223333:stateMachine:relay-check",
+            ),
             ("OnFailureQueueUrl", "https://queue"),
             ("RelayFunctionName", "relay"),
             ("RunDocumentDocumentName", "SfnRunDocument"),
@@ -276,6 +285,7 @@ pub(crate) mod tests {
             assert!(own.answers(&arn(good)), "{good}");
         }
         assert!(!own.answers(&arn("stateMachine:two")));
+        assert!(own.answers(&arn("stateMachine:relay-check")), "its own");
         assert!(stack("*").answers(&arn("stateMachine:two")));
         assert!(!stack("*").answers("arn:aws:states:us-east-1:111122223333:stateMachine:two"));
     }

@@ -112,9 +112,9 @@ impl<'a> Stack<'a> {
         ids.collect()
     }
 
-    fn roles(&self) -> [Value; 3] {
+    fn roles(&self) -> [Value; 4] {
         let resources = self.resources();
-        ["RelayRole", "SweepRole", "SSMSyncRole"]
+        ["RelayRole", "SweepRole", "SSMSyncRole", "CheckRole"]
             .map(|id| self.call(&["iam", "get-role", "--role-name", &resources[id]])["Role"].take())
     }
 
@@ -304,8 +304,10 @@ async fn what_cannot_work_is_refused() {
     }
 }
 
-/// What `AutomationDocuments` and `CreateDashboard` leave out.
-const OPTIONAL: [&str; 5] = [
+/// What `AutomationDocuments`, `CreateDashboard` and `CreateCheckStateMachine` leave out.
+const OPTIONAL: [&str; 7] = [
+    "CheckRole",
+    "CheckStateMachine",
     "SSMSyncRole",
     "StartAutomationsPolicy",
     "Dashboard",
@@ -314,11 +316,11 @@ const OPTIONAL: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn reservations_automation_documents_and_the_dashboard_can_be_left_out_and_put_back() {
+async fn what_is_optional_can_be_left_out_and_put_back() {
     let sandbox = &Sandbox::shared().await;
     let stack = Stack::new(sandbox, "small");
     let small = "ReserveConcurrency=false AutomationDocuments=none CreateDashboard=false \
-                 TrustSystemRoots=true";
+                 CreateCheckStateMachine=false TrustSystemRoots=true";
     let reserved =
         |name: &str| stack.function(name)["Concurrency"]["ReservedConcurrentExecutions"].as_u64();
     let is = |small: bool, concurrency: [Option<u64>; 2]| {

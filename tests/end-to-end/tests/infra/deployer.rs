@@ -34,7 +34,7 @@ const OTHER_ACTIONS: [(&str, &[&str]); 5] = [
     ("sts:GetCallerIdentity", &[]),
 ];
 /// What CloudFormation calls for each type of resource, with the rights of whoever deploys.
-const BY_TYPE: [(&str, &[&str]); 12] = [
+const BY_TYPE: [(&str, &[&str]); 13] = [
     ("AWS::CloudWatch::Alarm", &["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"]),
     ("AWS::CloudWatch::Dashboard", &["cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards"]),
     (
@@ -55,6 +55,8 @@ const BY_TYPE: [(&str, &[&str]); 12] = [
         &[
             "iam:CreateRole",
             "iam:PassRole",
+            "iam:AttachRolePolicy",
+            "iam:DetachRolePolicy",
             "iam:PutRolePolicy",
             "iam:PutRolePermissionsBoundary",
             "iam:TagRole",
@@ -93,6 +95,18 @@ const BY_TYPE: [(&str, &[&str]); 12] = [
             "ssm:UpdateDocument",
             "ssm:UpdateDocumentDefaultVersion",
             "ssm:DeleteDocument",
+        ],
+    ),
+    (
+        "AWS::StepFunctions::StateMachine",
+        &[
+            "states:CreateStateMachine",
+            "states:DescribeStateMachine",
+            "states:ListTagsForResource",
+            "states:TagResource",
+            "states:UntagResource",
+            "states:UpdateStateMachine",
+            "states:DeleteStateMachine",
         ],
     ),
 ];

@@ -10,7 +10,9 @@ use crate::deploy_script::{new_bucket, small_functions};
 use crate::{TEMPLATE, deploy_script, resources, succeed};
 
 /// Each role and managed policy, with all that it may do.
-const GRANTED: [(&str, &[&str]); 5] = [
+const GRANTED: [(&str, &[&str]); 6] = [
+    // It has two of the managed policies.
+    ("CheckRole", &[]),
     (
         "RelayRole",
         &[
@@ -167,8 +169,12 @@ fn every_answer_is_bounded_by_the_state_machines_in_the_same_way() {
     let ids: Vec<_> = resources.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["RelayRole", "SSMSyncRole", "SweepRole"]);
     let machines = json!({ "Ref": "StateMachineArns" });
-    let given = json!({ "Fn::Split": [",", { "Fn::Sub": ["${Machines},${Maps}/*", {
+    let own = ",arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:\
+               ${AWS::StackName}-check";
+    let check = json!({ "Fn::If": ["CreatesCheckStateMachine", { "Fn::Sub": own }, ""] });
+    let given = json!({ "Fn::Split": [",", { "Fn::Sub": ["${Machines},${Maps}/*${Check}", {
         "Machines": { "Fn::Join": [",", machines] }, "Maps": { "Fn::Join": ["/*,", machines] },
+        "Check": check,
     }] }] });
     let every = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:*";
     let expected = json!({
@@ -193,7 +199,9 @@ async fn a_deployed_stack_grants_what_its_parameters_say() {
     };
     let machine = format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine");
     let some = format!("StateMachineArns={machine}:one,{machine}:ops-*");
-    let few = deployed("few", &format!("{some} AutomationDocuments=none AllowRunDocument=false"));
+    let few = format!("{some} AutomationDocuments=none AllowRunDocument=false");
+    let few = deployed("few", &format!("{few} CreateCheckStateMachine=false"));
+    let own = deployed("own", &format!("StateMachineArns={machine}:one"));
     let many = deployed("many", "StateMachineArns=* AutomationDocuments=every-node");
     let policy = |role: &str, name: &str| {
         let get = ["iam", "get-role-policy", "--policy-name", name, "--role-name", role];
@@ -209,6 +217,8 @@ async fn a_deployed_stack_grants_what_its_parameters_say() {
     let answers = |stack: &str| policy(&role_of(stack, "RelayRole"), "relay")[1]["Resource"].take();
     let each = ["one", "ops-*", "one/*", "ops-*/*"].map(|name| format!("{machine}:{name}"));
     assert_eq!(answers(&few), json!(each));
+    let each = ["one", "one/*", &format!("{own}-check")].map(|name| format!("{machine}:{name}"));
+    assert_eq!(answers(&own), json!(each));
     assert_eq!(answers(&many), json!(format!("{machine}:*")));
 
     let commands = |stack: &str| {
@@ -229,6 +239,7 @@ async fn a_deployed_stack_grants_what_its_parameters_say() {
         "StartAutomationsPolicyArn",
         "RunCommandByInstanceIdsDocumentName",
         "RunCommandByTargetsDocumentName",
+        "CheckStateMachineArn",
     ] {
         assert_eq!(output(&sandbox, &few, name), None, "{name}");
         assert!(output(&sandbox, &many, name).is_some(), "{name}");
@@ -239,6 +250,21 @@ async fn a_deployed_stack_grants_what_its_parameters_say() {
     assert_eq!(nodes("run-command-relay")["Condition"], condition);
     let roles = sandbox.aws_cli(&["iam", "list-roles", "--query", "Roles[].RoleName"]);
     assert!(!roles.to_string().contains(&format!("{few}-SSMSyncRole")), "{roles}");
+}
+
+/// What passes the acceptance run passes for the state machines of users.
+#[test]
+fn the_acceptance_run_has_the_policies_that_users_attach_and_no_others() {
+    let role = &TEMPLATE["Resources"]["CheckRole"]["Properties"];
+    let automations = json!({ "Fn::If": [
+        "HasAutomationDocuments", { "Ref": "StartAutomationsPolicy" }, { "Ref": "AWS::NoValue" },
+    ] });
+    let expected = json!([{ "Ref": "StartCommandsPolicy" }, automations]);
+    assert_eq!((&role["ManagedPolicyArns"], role.get("Policies")), (&expected, None));
+    let [trust] = &all_statements(&role["AssumeRolePolicyDocument"])[..] else { panic!("{role}") };
+    let machine = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:\
+                   ${AWS::StackName}-check";
+    assert_eq!(trust["Condition"]["ArnEquals"]["aws:SourceArn"], json!({ "Fn::Sub": machine }));
 }
 
 /// The function's code has no use for the network interfaces that Lambda manages under its role.
@@ -285,8 +311,8 @@ fn output(sandbox: &Sandbox, stack: &str, name: &str) -> Option<String> {
 /// Roles and managed policies by logical id, with the statements that grant something.
 fn policies() -> Vec<(String, Vec<Value>)> {
     let roles = resources("AWS::IAM::Role").map(|(id, role)| {
-        let policies = role["Policies"].as_array().expect("a role has policies");
-        (id, policies.iter().flat_map(|policy| statements(&policy["PolicyDocument"])).collect())
+        let policies = role["Policies"].as_array().into_iter().flatten();
+        (id, policies.flat_map(|policy| statements(&policy["PolicyDocument"])).collect())
     });
     let managed = resources("AWS::IAM::ManagedPolicy")
         .map(|(id, policy)| (id, statements(&policy["PolicyDocument"])));
