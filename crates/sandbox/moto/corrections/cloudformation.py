@@ -30,6 +30,24 @@ def correct_list_defaults():
     ResourceMap.load_parameters = load_and_split
 
 
+def correct_comparisons():
+    """AWS: a condition compares texts, also where a parameter is a number."""
+    parse_condition = parsing.parse_condition
+
+    def text(value):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def parse(condition, resources_map, condition_map):
+        if isinstance(condition, dict) and "Fn::Equals" in condition:
+            one, other = (
+                parsing.clean_json(each, resources_map) for each in condition["Fn::Equals"]
+            )
+            return text(one) == text(other)
+        return parse_condition(condition, resources_map, condition_map)
+
+    parsing.parse_condition = parse
+
+
 def correct_parameters_of_stacks():
     """AWS: the value of a parameter is text, both in DescribeStacks and when it is used again."""
 
@@ -173,6 +191,7 @@ def add_failure(stack, status, problem):
 
 def correct():
     correct_list_defaults()
+    correct_comparisons()
     correct_parameters_of_stacks()
     correct_template_urls()
     correct_change_sets()

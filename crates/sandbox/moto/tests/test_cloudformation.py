@@ -63,6 +63,18 @@ class CloudFormation(Correction):
 
         self.check(probe, moto=",", aws="b")
 
+    def test_a_condition_compares_texts(self):
+        def probe(moto):
+            outputs = moto.stack(
+                {"Q": {"Type": "AWS::SQS::Queue"}},
+                Parameters={"Seconds": {"Type": "Number", "Default": 0}},
+                Conditions={"IsZero": {"Fn::Equals": [{"Ref": "Seconds"}, "0"]}},
+                Outputs={"IsZero": {"Value": {"Fn::If": ["IsZero", "yes", "no"]}}},
+            )
+            return outputs["IsZero"]
+
+        self.check(probe, moto="no", aws="yes")
+
     def test_the_value_of_a_list_parameter_is_text(self):
         def probe(moto):
             name = moto.name()
