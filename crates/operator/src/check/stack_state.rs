@@ -91,6 +91,9 @@ mod tests {
             Deployed::of(Ok(BTreeMap::from([("OnFailureQueue".to_owned(), resource)])))
         };
         assert_eq!(resources(&of("CREATE_COMPLETE")).found, Found::Good);
+        for status in ["UPDATE_FAILED", "DELETE_COMPLETE"] {
+            assert_eq!(resources(&of(status)).found, Found::Wrong, "{status}");
+        }
         assert_eq!(
             resources(&of("DELETE_FAILED")).sentence,
             "Resources that are not complete: OnFailureQueue (DELETE_FAILED)."
