@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
 use callback_aws::testing::aws_server::{AwsServer, Reply};
-use sandbox_client::{ACCOUNT, NODES, REGION, Sandbox, eventually, workspace};
+use sandbox_client::{ACCOUNT, NODES, REGION, Sandbox, eventually, python_tool, workspace};
 use serde_json::{Value, json};
 
 use crate::{STACK, check_lines, machines, program, relayctl, relayctl_json, run, shape};
@@ -32,6 +33,7 @@ async fn a_fine_stack_is_fine() {
 #[tokio::test]
 async fn what_was_changed_is_named() {
     let sandbox = &Sandbox::start(&[&TAG[..], &["--parameter", TOPIC]].concat()).await;
+    fail_update(sandbox);
     let names = physical_ids(sandbox);
     let aws = |arguments: &[&str]| sandbox.aws_cli(arguments);
     let (relay, sweep) = (format!("{STACK}-relay"), format!("{STACK}-sweep"));
@@ -110,6 +112,7 @@ async fn what_was_changed_is_named() {
         ("RelayFunctionEvents", "Wrong"),
         ("RunDocumentDocument", "Wrong"),
         ("RunShellScriptDocument", "Wrong"),
+        ("StackComplete", "Attention"),
         ("SweepErrorsAlarm", "Wrong"),
         ("SweepFunctionConcurrency", "Wrong"),
         ("SweepFunctionEnvironment", "Wrong"),
@@ -382,6 +385,19 @@ fn metric_value(sandbox: &Sandbox, function: &str, metric: &str, hours_ago: i64)
     let put = ["cloudwatch", "put-metric-data", "--namespace", "AWS/Lambda", "--value", "1"];
     let which = ["--metric-name", metric, "--dimensions", &dimensions, "--unit", "Count"];
     sandbox.aws_cli(&[&put[..], &which, &["--timestamp", &time.to_string()]].concat());
+}
+
+/// An update that Lambda refuses, and that is taken back.
+fn fail_update(sandbox: &Sandbox) {
+    let template = workspace().join("infra/template.yaml");
+    let mut aws = Command::new(python_tool("aws"));
+    let given = program(sandbox);
+    aws.env_clear().envs(given.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    aws.args(["cloudformation", "deploy", "--stack-name", STACK, "--template-file"]).arg(template);
+    aws.args(["--s3-bucket", "sandbox-code", "--capabilities", "CAPABILITY_IAM"]);
+    aws.args(["--region", REGION, "--parameter-overrides", "RelayMaxConcurrency=5000"]);
+    let said = run(&mut aws);
+    assert!(said.stderr.contains("Failed to create/update the stack"), "{said:?}");
 }
 
 /// The agent of a node stops.
