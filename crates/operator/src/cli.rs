@@ -77,7 +77,7 @@ pub struct Acceptance {
     /// A managed Linux node with the stack's tag, on which scripts run.
     #[arg(long, requires = "run", required_if_eq("run", "true"))]
     pub node: Option<String>,
-    /// A tag that the node has, for the case with targets; without it, the stack's tag.
+    /// A tag: `echo` also runs on all nodes that have it and the stack's tag, as a command with targets.
     #[arg(long, value_name = "KEY=VALUE", requires = "run")]
     pub tag: Option<String>,
     /// Also lose an event: the relay's rule is disabled while one command ends.

@@ -52,6 +52,7 @@ pub struct Stack {
     /// When it was created.
     pub created_at: Option<Timestamp>,
     parameters: HashMap<String, String>,
+    outputs: HashMap<String, String>,
     partition: String,
     region: String,
     account: String,
@@ -136,6 +137,9 @@ impl Stack {
         names.push(output(RUN_DOCUMENT)?);
         names.append(&mut listed("ExtraDocumentNames"));
         let prefix = Some(format!("arn:{partition}:ssm:{region}:{account}:document/"));
+        let parameter = |name: &str, default: &str| {
+            parameters.get(name).map_or_else(|| default.to_owned(), Clone::clone)
+        };
         let check_state_machine = outputs.get("CheckStateMachineArn").cloned();
         let mut state_machines = listed("StateMachineArns");
         state_machines.extend(check_state_machine.clone());
@@ -155,6 +159,7 @@ impl Stack {
             status: String::new(),
             created_at: None,
             parameters,
+            outputs: outputs.clone(),
             partition: partition.to_owned(),
             region: region.to_owned(),
             account: account.to_owned(),
@@ -194,6 +199,11 @@ impl Stack {
     /// The account of the stack, and so of the credentials.
     pub fn account(&self) -> &str {
         &self.account
+    }
+
+    /// One of its outputs. Some are there only with certain parameters.
+    pub fn output(&self, name: &str) -> Option<&str> {
+        self.outputs.get(name).map(String::as_str)
     }
 
     /// Whether the stack may answer the tasks of this state machine, as its roles are granted it.

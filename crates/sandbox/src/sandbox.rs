@@ -42,6 +42,8 @@ use crate::step_functions::{self, StateMachinesError};
 
 /// Each node has this tag, and this is its value.
 pub const NODE_TAG: (&str, &str) = ("Role", "web");
+/// The tag that the stack's policies ask of nodes, by default.
+const ALLOWED_TAG: (&str, &str) = ("RunCommandRelay", "allowed");
 
 /// How to start a sandbox.
 #[derive(Debug, Clone)]
@@ -431,7 +433,9 @@ fn create_nodes(directory: &Path, count: u16) -> Result<Vec<String>, StartError>
         let id = format!("i-{number:017x}");
         let node = NodeFile {
             name: Some(format!("node-{number}")),
-            tags: BTreeMap::from([(NODE_TAG.0.to_owned(), NODE_TAG.1.to_owned())]),
+            tags: [NODE_TAG, ALLOWED_TAG]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
             ..NodeFile::default()
         };
         create_node(directory, &id, &node)

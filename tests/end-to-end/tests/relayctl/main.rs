@@ -1,6 +1,7 @@
 //! `relayctl` against the stack in the sandbox: what it prints, its exit codes, and that it prints no
 //! task token.
 
+mod acceptance;
 mod bad_input;
 mod before;
 mod check;
