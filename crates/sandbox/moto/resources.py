@@ -22,6 +22,10 @@ REST = {"lambda", "s3"}
 # Where an action is not called as its operation.
 ACTIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
+    # SQS developer guide, "Amazon SQS API permissions": a batch needs the right of the single call.
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
     "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
     "s3:HeadBucket": "s3:ListBucket",

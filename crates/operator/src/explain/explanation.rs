@@ -7,7 +7,7 @@ use callback::ports::{LISTED_OUTPUTS_NODES_MAX, NODES_MAX, Outputs};
 use callback::report::error_name;
 use callback::settle::name_of_failure;
 use callback::status::has_ended;
-use callback::{Command, Invocation, RunCommand, SettleError, StatusDetails, error_chain};
+use callback::{Command, Invocation, RunCommand, StatusDetails, error_chain};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::execution::{Execution, Task};
 use crate::nodes::{Agent, agents};
 use crate::printout::{Mark, Page, State};
 use crate::problem::Problem;
-use crate::relay_answer::{RelayAnswer, relay_answer};
+use crate::relay_answer::{Answered, RelayAnswer, relay_answer};
 use crate::shown::{redact, shown};
 use crate::stack::Stack;
 use crate::times::{ago, duration, iso, until, utc};
@@ -50,14 +50,14 @@ pub(super) enum Reads {
     /// Nothing: no task can wait for the command.
     Nothing,
     /// What the relay would answer. It does not read the nodes.
-    TooManyNodes(Result<RelayAnswer, SettleError>),
+    TooManyNodes(Answered),
     /// The nodes.
     Nodes {
         invocations: Vec<Invocation>,
         /// The agents of those that have not ended, up to a number.
         agents: Result<HashMap<String, Agent>, Problem>,
         /// What the relay would answer.
-        answer: Result<RelayAnswer, SettleError>,
+        answer: Answered,
     },
     /// The nodes could not be read.
     Failed(Problem),
@@ -449,11 +449,7 @@ impl<'a> Explanation<'a> {
         });
     }
 
-    fn describe_answer(
-        &mut self,
-        answer: Result<RelayAnswer, SettleError>,
-        invocations: &[Invocation],
-    ) {
+    fn describe_answer(&mut self, answer: Answered, invocations: &[Invocation]) {
         let command = &self.limited.command;
         let would = match &self.task {
             Some(task) if !task.waits => {
@@ -461,6 +457,11 @@ impl<'a> Explanation<'a> {
             }
             _ => "The relay would answer now with",
         };
+        let Answered { answer, failed } = answer;
+        let is_known = failed.is_none();
+        if let Some(problem) = failed {
+            self.unknown(format!("Not all that the relay reads could be read: {problem}."));
+        }
         let (kind, error, mut report) = match answer {
             Ok(RelayAnswer::Running) => {
                 self.say(
@@ -481,6 +482,7 @@ impl<'a> Explanation<'a> {
                 self.say(Mark::Plain, format!("{would} the failure {error}."));
                 ("Failure", Some(error), cause)
             }
+            Err(_) if !is_known => ("None", None, Value::Null),
             Err(error) => {
                 let sentence = format!("The relay could not answer now: {}.", error_chain(&error));
                 self.wrong(&shown(command, &sentence), Some(error.name()));

@@ -7,6 +7,7 @@ mod before;
 mod check;
 mod explain;
 mod queue;
+mod rights;
 mod waiting;
 
 use std::path::PathBuf;
