@@ -137,9 +137,6 @@ impl Stack {
         names.push(output(RUN_DOCUMENT)?);
         names.append(&mut listed("ExtraDocumentNames"));
         let prefix = Some(format!("arn:{partition}:ssm:{region}:{account}:document/"));
-        let parameter = |name: &str, default: &str| {
-            parameters.get(name).map_or_else(|| default.to_owned(), Clone::clone)
-        };
         let check_state_machine = outputs.get("CheckStateMachineArn").cloned();
         let mut state_machines = listed("StateMachineArns");
         state_machines.extend(check_state_machine.clone());
