@@ -129,7 +129,7 @@ async fn all(
         let rule = events::relay_rule(aws, stack).await?;
         locked().disabled_rule = Some(rule.clone());
         events::set_enabled(aws, &rule, false).await?;
-        sleep(events::RULE_SETTLES).await;
+        sleep(events::DISABLED_RULE_SETTLES).await;
         done.push(run.case(case).await?);
         events::set_enabled(aws, &rule, true).await?;
         locked().disabled_rule = None;

@@ -32,7 +32,7 @@ pub enum Command {
         /// A state machine whose role must be allowed to start commands. May be repeated.
         #[arg(long = "state-machine", value_name = "ARN")]
         state_machines: Vec<String>,
-        /// Run the acceptance run: executions of the stack's CheckStateMachine.
+        /// Run the acceptance run: executions of the stack's `CheckStateMachine`.
         #[arg(long)]
         run: bool,
         /// What the acceptance run needs.

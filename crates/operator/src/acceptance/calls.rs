@@ -79,7 +79,7 @@ impl Calls {
 
     /// The events of the execution, oldest first.
     pub fn history(&self) -> impl Iterator<Item = &Value> {
-        self.of("GetExecutionHistory").flat_map(|body| body["events"].as_array()).flatten()
+        self.of("GetExecutionHistory").filter_map(|body| body["events"].as_array()).flatten()
     }
 
     /// The command that the execution has started, itself or by an automation.

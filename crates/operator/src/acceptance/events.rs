@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sqs::types::QueueAttributeName;
-use callback_aws::call_error::call_error;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
+use crate::call::{answer, found};
 use crate::problem::Problem;
 use crate::stack::Stack;
 
@@ -26,6 +26,9 @@ const EMPTY_READS: usize = 2;
 const MESSAGES_PER_READ: i32 = 10;
 const WAIT_SECONDS: i32 = 1;
 const TARGET: &str = "events";
+/// Error codes of what is not there.
+const NO_RULE: [&str; 1] = ["ResourceNotFoundException"];
+const NO_QUEUE: [&str; 2] = ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"];
 
 /// The id of a run that begins now: its second, in base 36.
 pub fn run_id(now: Timestamp) -> String {
@@ -67,11 +70,13 @@ pub async fn create(aws: &Aws, stack: &Stack, run: &str, machine: &str) -> Resul
             "Condition": { "ArnEquals": { "aws:SourceArn": rule_arn } },
         }],
     });
-    let attributes = HashMap::from([(QueueAttributeName::Policy, policy.to_string())]);
+    let attributes = HashMap::from([
+        (QueueAttributeName::Policy, policy.to_string()),
+        // Events of commands hold task tokens. Those of a run that was killed are gone in an hour.
+        (QueueAttributeName::MessageRetentionPeriod, LEFTOVER_AGE_SECONDS.to_string()),
+    ]);
     let created = aws.sqs.create_queue().queue_name(&name).set_attributes(Some(attributes)).send();
-    let created = created
-        .await
-        .map_err(|error| Problem::call("sqs:CreateQueue", &call_error("CreateQueue", &error)))?;
+    let created = answer("sqs:CreateQueue", created.await)?;
     let documents: Vec<_> = stack.documents.spellings().collect();
     let pattern = json!({
         "account": [account],
@@ -82,14 +87,12 @@ pub async fn create(aws: &Aws, stack: &Stack, run: &str, machine: &str) -> Resul
         ],
     });
     let put = aws.eventbridge.put_rule().name(&name).event_pattern(pattern.to_string());
-    put.description("Events of an acceptance run, which removes this rule at its end.")
-        .send()
-        .await
-        .map_err(|error| Problem::call("events:PutRule", &call_error("PutRule", &error)))?;
+    let put = put.description("Events of an acceptance run, which removes this rule at its end.");
+    answer("events:PutRule", put.send().await)?;
     let target = Target::builder().id(TARGET).arn(queue_arn).build();
     let target = target.map_err(|_| Problem::new("a target of a rule is not valid"))?;
     let put = aws.eventbridge.put_targets().rule(&name).targets(target).send().await;
-    put.map_err(|error| Problem::call("events:PutTargets", &call_error("PutTargets", &error)))?;
+    answer("events:PutTargets", put)?;
     Ok(created.queue_url.unwrap_or_default())
 }
 
@@ -101,11 +104,8 @@ pub async fn received(aws: &Aws, queue_url: &str) -> Result<(Vec<Value>, usize),
         let request = aws.sqs.receive_message().queue_url(queue_url);
         let request = request.max_number_of_messages(MESSAGES_PER_READ);
         // The messages are deleted with their queue.
-        let answer = request.wait_time_seconds(WAIT_SECONDS).visibility_timeout(600).send().await;
-        let answer = answer.map_err(|error| {
-            Problem::call("sqs:ReceiveMessage", &call_error("ReceiveMessage", &error))
-        })?;
-        let messages = answer.messages.unwrap_or_default();
+        let read = request.wait_time_seconds(WAIT_SECONDS).visibility_timeout(600).send().await;
+        let messages = answer("sqs:ReceiveMessage", read)?.messages.unwrap_or_default();
         empty = if messages.is_empty() { empty + 1 } else { 0 };
         let bodies = messages.into_iter().filter_map(|message| message.body);
         events
@@ -116,24 +116,25 @@ pub async fn received(aws: &Aws, queue_url: &str) -> Result<(Vec<Value>, usize),
     Ok((events, requests))
 }
 
+/// Whether an event is of this run: of one of its commands, or of one of its executions. The rule also
+/// matches those of others, whose scripts are nobody's business.
+pub fn is_of_run(event: &Value, run: &str, command_ids: &[String]) -> bool {
+    let detail = &event["detail"];
+    if let Some(id) = detail["command-id"].as_str() {
+        return command_ids.iter().any(|own| own == id);
+    }
+    let name = detail["name"].as_str().unwrap_or_default();
+    name.starts_with(&format!("relayctl-{run}-"))
+}
+
 /// Removes the rule and the queue of this name, if they are there.
 pub async fn remove(aws: &Aws, name: &str, queue_url: &str) -> Result<(), Problem> {
     let removed = aws.eventbridge.remove_targets().rule(name).ids(TARGET).send().await;
-    if let Err(error) = removed
-        && !error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception())
-    {
-        return Err(Problem::call("events:RemoveTargets", &call_error("RemoveTargets", &error)));
-    }
-    let deleted = aws.eventbridge.delete_rule().name(name).send().await;
-    deleted
-        .map_err(|error| Problem::call("events:DeleteRule", &call_error("DeleteRule", &error)))?;
+    found("events:RemoveTargets", &NO_RULE, removed)?;
+    answer("events:DeleteRule", aws.eventbridge.delete_rule().name(name).send().await)?;
     if !queue_url.is_empty() {
         let deleted = aws.sqs.delete_queue().queue_url(queue_url).send().await;
-        if let Err(error) = deleted
-            && !error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist())
-        {
-            return Err(Problem::call("sqs:DeleteQueue", &call_error("DeleteQueue", &error)));
-        }
+        found("sqs:DeleteQueue", &NO_QUEUE, deleted)?;
     }
     Ok(())
 }
@@ -144,21 +145,17 @@ pub async fn remove_leftovers(aws: &Aws, stack: &Stack, now: Timestamp) -> Resul
     let is_old =
         |name: &str| age_seconds(name, &prefix, now).is_some_and(|age| age > LEFTOVER_AGE_SECONDS);
     let rules = aws.eventbridge.list_rules().name_prefix(&prefix).limit(LEFTOVERS_MAX).send().await;
-    let rules = rules
-        .map_err(|error| Problem::call("events:ListRules", &call_error("ListRules", &error)))?;
+    let rules = answer("events:ListRules", rules)?;
     let rules = rules.rules.unwrap_or_default().into_iter().filter_map(|rule| rule.name);
     for rule in rules.filter(|name| is_old(name)) {
         remove(aws, &rule, "").await?;
     }
     let queues = aws.sqs.list_queues().queue_name_prefix(&prefix).send().await;
-    let queues = queues
-        .map_err(|error| Problem::call("sqs:ListQueues", &call_error("ListQueues", &error)))?;
+    let queues = answer("sqs:ListQueues", queues)?;
     for url in queues.queue_urls.unwrap_or_default() {
         if url.rsplit('/').next().is_some_and(is_old) {
             let deleted = aws.sqs.delete_queue().queue_url(url).send().await;
-            deleted.map_err(|error| {
-                Problem::call("sqs:DeleteQueue", &call_error("DeleteQueue", &error))
-            })?;
+            found("sqs:DeleteQueue", &NO_QUEUE, deleted)?;
         }
     }
     Ok(())
@@ -167,36 +164,48 @@ pub async fn remove_leftovers(aws: &Aws, stack: &Stack, now: Timestamp) -> Resul
 /// Enables or disables a rule of the stack.
 pub async fn set_enabled(aws: &Aws, rule: &str, is_enabled: bool) -> Result<(), Problem> {
     if is_enabled {
-        let enabled = aws.eventbridge.enable_rule().name(rule).send().await;
-        enabled
-            .map(|_| ())
-            .map_err(|error| Problem::call("events:EnableRule", &call_error("EnableRule", &error)))
+        answer("events:EnableRule", aws.eventbridge.enable_rule().name(rule).send().await)?;
     } else {
-        let disabled = aws.eventbridge.disable_rule().name(rule).send().await;
-        disabled.map(|_| ()).map_err(|error| {
-            Problem::call("events:DisableRule", &call_error("DisableRule", &error))
-        })
+        answer("events:DisableRule", aws.eventbridge.disable_rule().name(rule).send().await)?;
     }
+    Ok(())
 }
 
 /// The name of the rule that invokes the relay.
 pub async fn relay_rule(aws: &Aws, stack: &Stack) -> Result<String, Problem> {
     let request = aws.cloudformation.describe_stack_resource().stack_name(&stack.name);
-    let answer = request.logical_resource_id("CommandEndedRule").send().await;
-    let answer = answer.map_err(|error| {
-        let error = call_error("DescribeStackResource", &error);
-        Problem::call("cloudformation:DescribeStackResource", &error)
-    })?;
-    let resource = answer.stack_resource_detail.and_then(|detail| detail.physical_resource_id);
+    let rule = request.logical_resource_id("CommandEndedRule").send().await;
+    let rule = answer("cloudformation:DescribeStackResource", rule)?;
+    let resource = rule.stack_resource_detail.and_then(|detail| detail.physical_resource_id);
     resource.ok_or_else(|| Problem::new("the stack has no CommandEndedRule. Deploy it again"))
 }
 
-/// How long a change of a rule takes before it counts on. AWS says "a short period of time".
+/// How long is waited until a new rule matches events. AWS says "a short period of time"; events that it
+/// misses are missing in the report, and nowhere else.
 pub const RULE_SETTLES: Duration = Duration::from_secs(3);
+/// The same for a rule that is disabled. If it still works then, the event is not lost.
+pub const DISABLED_RULE_SETTLES: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_of_others_are_not_of_the_run() {
+        let of_command = |id: &str| json!({ "detail": { "command-id": id, "parameters": {} } });
+        let of_execution = |name: &str| json!({ "detail": { "name": name } });
+        let own = ["one".to_owned()];
+        for (event, expected) in [
+            (of_command("one"), true),
+            (of_command("two"), false),
+            (of_execution("relayctl-abc-exit-0"), true),
+            (of_execution("relayctl-abd-exit-0"), false),
+            (of_execution("nightly"), false),
+            (json!("no JSON"), false),
+        ] {
+            assert_eq!(is_of_run(&event, "abc", &own), expected, "{event}");
+        }
+    }
 
     #[test]
     fn a_run_id_tells_when_the_run_began() {

@@ -58,7 +58,9 @@ impl Redactor {
                 }
             }
             Value::Array(values) => {
-                values.iter().for_each(|value| self.learn_from(value, depth + 1));
+                for value in values {
+                    self.learn_from(value, depth + 1);
+                }
             }
             Value::String(text) => {
                 if let Some(nested) = nested(text) {

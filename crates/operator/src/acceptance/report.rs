@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::acceptance::calls::Calls;
 use crate::acceptance::cost::Used;
+use crate::acceptance::events::is_of_run;
 use crate::acceptance::redaction::Redactor;
 use crate::acceptance::running::{Done, Run};
 use crate::printout::{Mark, Page, Printout, State, cut};
@@ -41,7 +43,7 @@ fn round(seconds: f64) -> f64 {
 }
 
 impl Report {
-    /// The result of these cases, with the events that came.
+    /// The result of these cases, with those of the events that came of them.
     pub fn new(
         stack: &Stack,
         node: &str,
@@ -51,13 +53,16 @@ impl Report {
         queue_requests: usize,
     ) -> Self {
         let calls = || done.iter().flat_map(|done| &done.calls);
+        let command_ids: Vec<_> = calls().filter_map(Calls::command_id).collect();
+        let events = events.into_iter().filter(|event| is_of_run(event, &run.id, &command_ids));
+        let events = events.collect();
         let entered = |event: &&Value| {
             event["type"].as_str().is_some_and(|kind| kind.ends_with("StateEntered"))
         };
         let used = Used {
             // One more for the end of each execution.
             transitions: calls().map(|calls| calls.history().filter(entered).count() + 1).sum(),
-            commands: calls().filter(|calls| calls.command_id().is_some()).count(),
+            commands: command_ids.len(),
             automations: calls()
                 .filter(|calls| calls.of("GetAutomationExecution").next().is_some())
                 .count(),
@@ -119,11 +124,13 @@ impl Report {
             for calls in &done.calls {
                 redactor.name(&calls.command_id().unwrap_or_default(), "command");
             }
-            let calls = done.calls.iter().map(|calls| calls.to_json()).collect::<Vec<_>>();
+            let calls = done.calls.iter().map(Calls::to_json).collect::<Vec<_>>();
             files.push((done.case.name.to_owned(), Value::from(calls)));
         }
         files.push(("events".to_owned(), Value::from(self.events.clone())));
-        files.iter().for_each(|(_, value)| redactor.learn(value));
+        for (_, value) in &files {
+            redactor.learn(value);
+        }
         let failed = |error: std::io::Error| {
             let shown = printable(&directory.display().to_string());
             Problem::new(format!("the report could not be written to {shown}: {error}"))

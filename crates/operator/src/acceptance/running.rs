@@ -5,7 +5,6 @@ use std::io::{IsTerminal, stderr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use callback_aws::call_error::call_error;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -13,6 +12,7 @@ use crate::acceptance::calls::{Calls, described};
 use crate::acceptance::came::Came;
 use crate::acceptance::cases::{Case, Doing, file};
 use crate::aws::Aws;
+use crate::call::{answer, found};
 use crate::problem::Problem;
 use crate::stack::Stack;
 
@@ -81,7 +81,7 @@ impl Run {
         Self::progress(&format!("{}: begins", case.name));
         let input = self.input(&case);
         let arn = self.start(case.name, &input).await?;
-        let mut came = Came::default();
+        let mut result = Came::default();
         let mut calls = Vec::new();
         let looked = match case.doing {
             Doing::Wait | Doing::LoseEvent => None,
@@ -91,16 +91,16 @@ impl Run {
         };
         let read = self.ended(&arn, case.task_seconds).await?;
         if let Some((seen, seen_at)) = looked {
-            came.watched = Some(seen);
+            result.watched = Some(seen);
             let ended_at = task_timed_out_at(&read)
                 .or_else(|| read.of("DescribeExecution").last()?["stopDate"].as_f64());
-            came.watched_s = seen_at.zip(ended_at).map(|(seen, ended)| (seen - ended).max(0.0));
+            result.watched_s = seen_at.zip(ended_at).map(|(seen, ended)| (seen - ended).max(0.0));
         }
-        fill(&mut came, &read, self.interval_s);
+        fill(&mut result, &read, self.interval_s);
         calls.insert(0, read);
         let seconds = began.elapsed().as_secs_f64();
-        Self::progress(&format!("{}: {}", case.name, came.said()));
-        Ok(Done { case, came, seconds, calls })
+        Self::progress(&format!("{}: {}", case.name, result.said()));
+        Ok(Done { case, came: result, seconds, calls })
     }
 
     /// Waits until the script runs, stops the execution or lets its task time out, and looks what
@@ -157,11 +157,11 @@ impl Run {
             "echo running".to_owned(),
         ];
         let read = self.script(&format!("{case}-{what}"), &script, seconds + LOOK_SECONDS).await?;
-        let mut came = Came::default();
-        fill(&mut came, &read, self.interval_s);
+        let mut result = Came::default();
+        fill(&mut result, &read, self.interval_s);
         let ended_at = task_ended_at(&read);
         calls.push(read);
-        Ok((came.stdout().trim().to_owned(), ended_at))
+        Ok((result.stdout().trim().to_owned(), ended_at))
     }
 
     /// Runs a script on the node, and reads its end.
@@ -206,25 +206,13 @@ impl Run {
         self.note(&arn, false);
         let request = self.step_functions.start_execution().state_machine_arn(&self.machine);
         let started = request.name(name).input(input.to_string()).send().await;
-        started.map_err(|error| {
-            Problem::call("states:StartExecution", &call_error("StartExecution", &error))
-        })?;
+        answer("states:StartExecution", started)?;
         Ok(arn)
     }
 
     async fn stop(&self, arn: &str) -> Result<(), Problem> {
         let stopped = self.step_functions.stop_execution().execution_arn(arn).send().await;
-        match stopped {
-            Ok(_) => {}
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_execution_does_not_exist()) => {}
-            Err(error) => {
-                let error = call_error("StopExecution", &error);
-                return Err(Problem::call("states:StopExecution", &error));
-            }
-        }
+        found("states:StopExecution", &["ExecutionDoesNotExist"], stopped)?;
         self.note(arn, true);
         Ok(())
     }
