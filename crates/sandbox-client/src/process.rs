@@ -38,6 +38,8 @@ pub struct Ready {
     pub access_key_id: String,
     /// The secret access key of this run.
     pub secret_access_key: String,
+    /// The address that opens the page.
+    pub page: String,
     /// Holds `logs/`, and `nodes/` with a directory for each node.
     pub directory: PathBuf,
     /// The nodes at the start.

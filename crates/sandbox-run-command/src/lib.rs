@@ -19,6 +19,7 @@ mod limit;
 mod list;
 pub mod locked;
 mod nodes;
+pub mod observer;
 pub mod parameter_store;
 mod random;
 mod request;
@@ -48,6 +49,7 @@ use dispatch::{Plan, Selection};
 use documents::{CommandDocument, Documents};
 use limit::Limit;
 use nodes::{Ends, Nodes};
+use observer::{Change, Observer};
 use parameter_store::ParameterStore;
 use random::Random;
 use request::{
@@ -77,15 +79,17 @@ impl RunCommand {
     ];
 
     /// A Run Command that has not sent any command yet. Events go to `events` as whole
-    /// EventBridge events.
+    /// EventBridge events, and `observer` is told every change.
     pub fn new(
         settings: Settings,
         documents: Arc<dyn Documents>,
         parameters: Arc<dyn ParameterStore>,
         events: mpsc::UnboundedSender<Value>,
+        observer: Arc<dyn Observer>,
     ) -> Self {
         let Settings { region, account, .. } = settings.clone();
-        let store = Store::new(Publisher { events, region, account }, settings.read_lag);
+        let publisher = Publisher { events, region, account };
+        let store = Store::new(publisher, observer, settings.read_lag);
         let shared = Shared {
             nodes: Nodes::new(&settings.directory),
             documents,
@@ -133,6 +137,28 @@ impl RunCommand {
         Ok(())
     }
 
+    /// Every managed node with its id, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// A file that describes a node could not be read.
+    pub async fn nodes(&self) -> io::Result<Vec<(String, NodeFile)>> {
+        let nodes = self.shared.nodes.all().await?;
+        Ok(nodes.into_iter().map(|node| (node.id, node.file)).collect())
+    }
+
+    /// Makes the agent of a node behave in another way from now on. Returns whether there is such a
+    /// node.
+    ///
+    /// # Errors
+    ///
+    /// The file that describes the node could not be read or written.
+    pub async fn set_agent(&self, id: &str, agent: Behaviour) -> io::Result<bool> {
+        let Some(node) = self.shared.nodes.get(id).await? else { return Ok(false) };
+        create_node(&self.shared.settings.directory, id, &NodeFile { agent, ..node.file })?;
+        Ok(true)
+    }
+
     /// Takes no command any more, kills every running script with its process group, and waits
     /// until they are gone, at most ten seconds.
     pub async fn stop(&self) {
@@ -165,6 +191,12 @@ impl RunCommand {
         let record = &store.commands()[number];
         let command = ListedCommand::of(record, record.state.current());
         let answer = api::answer(&SentCommand { command })?;
+        store.tell(Change::Sent {
+            command_id: &record.id,
+            document: &record.document_name,
+            comment: &record.request.comment,
+            parameters: &record.request.parameters,
+        });
         if let Selection::Named(nodes) = &nodes {
             store.begin(number, nodes);
         }

@@ -8,6 +8,7 @@ mod record;
 mod timeline;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ pub(crate) use record::{
 use crate::api::ApiError;
 use crate::documents::CommandDocument;
 use crate::nodes::Node;
+use crate::observer::{Change, InvocationResult, Observer};
 use crate::request::SendCommand;
 use crate::status::{Counts, StatusDetails, aggregate};
 use timeline::Timeline;
@@ -30,13 +32,13 @@ use timeline::Timeline;
 pub(crate) type Number = usize;
 
 /// Every command, oldest first.
-#[derive(Debug)]
 pub(crate) struct Store {
     commands: Vec<CommandRecord>,
     numbers: HashMap<String, Number>,
     /// Commands that still ran at the last look; see [`Store::executing`].
     executing: BTreeSet<Number>,
     publisher: Publisher,
+    observer: Arc<dyn Observer>,
     read_lag: Duration,
     /// Set when the sandbox ends: no new commands any more.
     closed: bool,
@@ -44,15 +46,44 @@ pub(crate) struct Store {
 
 impl Store {
     /// A store without commands.
-    pub(crate) fn new(publisher: Publisher, read_lag: Duration) -> Self {
+    pub(crate) fn new(
+        publisher: Publisher,
+        observer: Arc<dyn Observer>,
+        read_lag: Duration,
+    ) -> Self {
         Self {
             commands: Vec::new(),
             numbers: HashMap::new(),
             executing: BTreeSet::new(),
             publisher,
+            observer,
             read_lag,
             closed: false,
         }
+    }
+
+    /// Tells the observer.
+    pub(crate) fn tell(&self, change: Change<'_>) {
+        self.observer.observe(change);
+    }
+
+    fn tell_command(&self, number: Number) {
+        let command = &self.commands[number];
+        let CommandState { details, counts } = *command.state.current();
+        self.tell(Change::Command { command_id: &command.id, details, targets: counts.targets });
+    }
+
+    fn tell_invocation(&self, number: Number, position: usize) {
+        let command = &self.commands[number];
+        let invocation = &command.invocations[position];
+        let InvocationState { details, steps, trace_output } = invocation.state.current();
+        self.tell(Change::Invocation {
+            command_id: &command.id,
+            instance_id: &invocation.instance_id,
+            details: *details,
+            result: details.is_terminal().then(|| InvocationResult::of(steps)).flatten(),
+            trace_output,
+        });
     }
 
     /// Every command, in the order in which they were sent, which is also that of `requested`.
@@ -125,7 +156,9 @@ impl Store {
         let counts = Counts { targets: nodes.len(), ..Counts::default() };
         let current = command.state.current().details;
         command.state.push(now, CommandState { details: current, counts });
-        if command.cancelled {
+        let cancelled = command.cancelled;
+        self.tell_command(number);
+        if cancelled {
             self.end_pending(number, StatusDetails::Cancelled);
         } else if !nodes.is_empty() {
             self.change_command(number, StatusDetails::InProgress);
@@ -200,6 +233,9 @@ impl Store {
             state.counts.add(details);
             command.state.push(now, state);
         }
+        if details != before {
+            self.tell_invocation(number, position);
+        }
         if details.status() != before.status() {
             let command = &self.commands[number];
             let invocation = &command.invocations[position];
@@ -268,6 +304,7 @@ impl Store {
             return;
         }
         command.state.push(Instant::now(), CommandState { details, ..before });
+        self.tell_command(number);
         if details.status() != before.details.status() {
             let command = &self.commands[number];
             self.publisher.command_changed(command, details.status());

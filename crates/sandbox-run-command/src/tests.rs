@@ -10,6 +10,7 @@ mod fleets;
 mod lists;
 mod nested;
 mod nested_parameters;
+mod observed;
 mod outputs;
 mod processes;
 mod refusals;
@@ -32,6 +33,7 @@ use tokio::time::sleep;
 use super::api::ApiError;
 use super::documents::{Document, Documents};
 use super::locked::Locked;
+use super::observer::Observer;
 use super::parameter_store::{ParameterStore, StoredKind, StoredParameter};
 use super::{Behaviour, NodeFile, Platform, RunCommand, Settings, StatusDetails, create_node};
 
@@ -106,6 +108,20 @@ impl Trial {
         read_lag: Duration,
         parameters: TestParameters,
     ) -> Self {
+        Self::with_ports(documents, read_lag, parameters, Arc::new(()))
+    }
+
+    /// One plain node, no document but those of Amazon, and somebody who is told every change.
+    fn observed_by(observer: Arc<dyn Observer>) -> Self {
+        Self::with_ports(&[], Duration::ZERO, TestParameters::default(), observer)
+    }
+
+    fn with_ports(
+        documents: &[(&str, Value)],
+        read_lag: Duration,
+        parameters: TestParameters,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let documents = documents.iter().map(|(name, content)| {
             let mut content = content.clone();
             if content["schemaVersion"].is_null() {
@@ -133,7 +149,7 @@ impl Trial {
         };
         let (sender, events) = mpsc::unbounded_channel();
         let ports = (Arc::clone(&documents), Arc::new(parameters));
-        let run_command = RunCommand::new(settings, ports.0, ports.1, sender);
+        let run_command = RunCommand::new(settings, ports.0, ports.1, sender, observer);
         let trial = Self { directory, documents, run_command, events };
         trial.node(NODE, &NodeFile::default());
         trial

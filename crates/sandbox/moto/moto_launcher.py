@@ -5,8 +5,9 @@
 Environment: MOTO_PORT is the port of the sandbox, through which state machines call every service.
 They use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. MOTO_LAMBDA_CONCURRENCY_QUOTA is Lambda's
 limit of the account. Only requests that carry SANDBOX_SECRET are answered. DEMANDED_BOUNDARY, if it
-is set, is the ARN of the boundary without which no role can be created. Moto ends when its stdin
-closes, so that it never outlives the sandbox.
+is set, is the ARN of the boundary without which no role can be created. Standard output tells what
+Step Functions does (history.py). Moto ends when its stdin closes, so that it never outlives the
+sandbox.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from moto.core.config import default_user_config
 import authorization
 import corrections
 import door
+import history
 import moto_api
 
 VARIABLES = (
@@ -39,6 +41,7 @@ def main():
         if name not in os.environ:
             parser.error(f"{name} is not set")
     prepare()
+    history.tell()
     door.close(os.environ.pop("SANDBOX_SECRET"))
     end_with_stdin()
     moto.server.main(["-H", "127.0.0.1", "-p", arguments.port])

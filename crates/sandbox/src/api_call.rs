@@ -1,8 +1,10 @@
 //! The API call that a request makes: enough to route and to log it, whatever its protocol.
 
 use axum::http::{HeaderMap, Method, Uri, header};
+use serde_json::Value;
 
-use crate::credentials::{is_of_function, named_caller};
+use crate::credentials::{function_of, named_caller};
+use crate::record::{Record, Subject};
 
 /// A call of an AWS API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +47,26 @@ impl ApiCall {
         }
     }
 
-    /// Whether one of the sandbox's functions calls.
-    pub fn is_of_function(&self) -> bool {
-        self.caller.as_deref().is_some_and(is_of_function)
+    /// The name of the function that calls, if one does that signs with the key of the run.
+    pub fn function(&self) -> Option<&str> {
+        self.caller.as_deref().and_then(function_of)
+    }
+
+    /// What the request is about. The record learns its task token, and knows it by a number.
+    pub fn subject(&self, body: &[u8], record: &Record) -> Subject {
+        if !matches!(self.service.as_str(), "ssm" | "states") {
+            return Subject::default();
+        }
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let parameters = &body["Parameters"]["taskToken"];
+        let token = body["taskToken"].as_str().or(parameters[0].as_str());
+        Subject {
+            command_id: text(&body["CommandId"]),
+            node: text(&body["InstanceId"]),
+            execution: text(&body["executionArn"]),
+            task: token.map(|token| record.task(token)),
+        }
     }
 }
 
@@ -155,6 +174,7 @@ mod tests {
     use axum::http::{HeaderMap, Method, Uri};
 
     use super::{ApiCall, Protocol};
+    use crate::record::{Record, Subject};
 
     const TOKEN: axum::http::HeaderName =
         axum::http::HeaderName::from_static("x-amz-security-token");
@@ -260,10 +280,35 @@ mod tests {
         let caller = |token: &str| {
             let headers = HeaderMap::from_iter([(TOKEN, token.parse().expect("a header value"))]);
             let call = ApiCall::of(&Method::POST, &Uri::from_static("/"), &headers, b"");
-            (call.is_of_function(), call.caller)
+            (call.function().map(str::to_owned), call.caller)
         };
-        assert_eq!(caller("function:relay"), (true, Some("function:relay".to_owned())));
-        assert_eq!(caller("automation"), (false, Some("automation".to_owned())));
-        assert_eq!(caller("a secret"), (false, None));
+        let relay = (Some("relay".to_owned()), Some("function:relay".to_owned()));
+        assert_eq!(caller("function:relay"), relay);
+        assert_eq!(caller("automation"), (None, Some("automation".to_owned())));
+        assert_eq!(caller("a secret"), (None, None));
+    }
+
+    #[test]
+    fn what_a_request_is_about_is_told_without_its_token() {
+        const TOKEN_OF_TASK: &str = "4f6dbb1e-5b5b-4f5e-9a53-d4f7c0a8a0f1";
+        let record = Record::without_logs();
+        let subject = |target: &'static str, body: &serde_json::Value| {
+            let headers = HeaderMap::from_iter([(
+                axum::http::HeaderName::from_static("x-amz-target"),
+                axum::http::HeaderValue::from_static(target),
+            )]);
+            let body = body.to_string();
+            let uri = Uri::from_static("/");
+            let call = ApiCall::of(&Method::POST, &uri, &headers, body.as_bytes());
+            call.subject(body.as_bytes(), &record)
+        };
+        let sent = serde_json::json!({ "Parameters": { "taskToken": [TOKEN_OF_TASK] } });
+        let about_task = Subject { task: Some(1), ..Subject::default() };
+        assert_eq!(subject("AmazonSSM.SendCommand", &sent), about_task);
+        let answered = serde_json::json!({ "taskToken": TOKEN_OF_TASK, "output": "{}" });
+        assert_eq!(subject("AWSStepFunctions.SendTaskSuccess", &answered), about_task);
+        let cancelled = serde_json::json!({ "CommandId": "c" });
+        let about_command = Subject { command_id: Some("c".to_owned()), ..Subject::default() };
+        assert_eq!(subject("AmazonSSM.CancelCommand", &cancelled), about_command);
     }
 }

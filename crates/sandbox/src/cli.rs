@@ -22,7 +22,17 @@ pub enum Command {
     /// Run until Ctrl-C, with the stack deployed and tagged nodes, and print how to use it.
     Up(Up),
     /// Run six scripts through state machines, and show the results.
-    Demo(Options),
+    Demo(Demo),
+}
+
+/// `sandbox demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Write the page with what happened to this file, to be opened without a sandbox.
+    #[arg(long, default_value = "target/demo.html")]
+    page: PathBuf,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// `sandbox up`.
@@ -84,7 +94,7 @@ pub struct Options {
     managed_seconds: f64,
     /// Fire scheduled rules every so many seconds, whatever their rate is, and set the interval of
     /// the sweep to it.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, overrides_with = "schedule_seconds", value_parser = clap::value_parser!(u64).range(1..))]
     schedule_seconds: Option<u64>,
     /// The account's limit of concurrent executions in Lambda. Functions cannot reserve the last 100.
     #[arg(long, default_value_t = 1000)]
@@ -138,12 +148,14 @@ impl Up {
     }
 }
 
-impl Options {
-    /// The settings of the demo that these arguments stand for.
-    pub fn demo_settings(self) -> sandbox::Settings {
-        demo::settings(self.settings(0, 0))
+impl Demo {
+    /// The settings that these arguments stand for.
+    pub fn settings(self) -> demo::Settings {
+        demo::settings(self.options.settings(0, 0), self.page)
     }
+}
 
+impl Options {
     fn settings(self, port: u16, nodes: u16) -> sandbox::Settings {
         sandbox::Settings {
             port,

@@ -51,13 +51,13 @@ impl Credentials {
     }
 }
 
-/// Whether this is the session token of a function that signs with the key of the run.
-pub fn is_of_function(session_token: &str) -> bool {
-    session_token.starts_with(FUNCTION_PREFIX)
+/// The name of the function whose session token this is, if it signs with the key of the run.
+pub fn function_of(session_token: &str) -> Option<&str> {
+    session_token.strip_prefix(FUNCTION_PREFIX)
 }
 
 /// The caller that a session token names, if it is one of [`Credentials::for_function`] or
 /// [`Credentials::for_automation`]. Any other token is a secret.
 pub fn named_caller(session_token: &str) -> Option<&str> {
-    (is_of_function(session_token) || session_token == AUTOMATION).then_some(session_token)
+    (function_of(session_token).is_some() || session_token == AUTOMATION).then_some(session_token)
 }

@@ -5,6 +5,7 @@ mod case;
 
 use std::error::Error;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use tokio::time::{Instant, sleep};
 
 use self::case::{Case, Ended, Expected, ended, problems, show};
 use crate::aws::{Client, SSM, STATES};
-use crate::faults::Faults;
-use crate::sandbox::{NODE_TAG, Sandbox, Settings};
+use crate::faults::Switch;
+use crate::sandbox::{self, NODE_TAG, Sandbox};
 use crate::stop::StopSignal;
 
 const NODES: u16 = 3;
@@ -29,10 +30,29 @@ const BACKUP: [&str; 2] = ["cp data.tar /no-such-directory/", "echo 'the backup 
 /// Where the script of the stopped execution leaves its process id.
 const PID_FILE: &str = "stopped-execution.pid";
 
+/// How to run the demo.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The sandbox to start.
+    pub sandbox: sandbox::Settings,
+    /// Where the page is written.
+    pub page: PathBuf,
+}
+
+/// Why the page could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("writing {path} (--page takes another one)")]
+struct PageError {
+    path: PathBuf,
+    source: io::Error,
+}
+
 /// The settings of the demo, which takes a free port and a few nodes, and sweeps often.
-pub fn settings(settings: Settings) -> Settings {
+pub fn settings(settings: sandbox::Settings, page: PathBuf) -> Settings {
     let every = settings.schedule_every.unwrap_or(SWEEP_EVERY);
-    Settings { port: 0, nodes: NODES, schedule_every: Some(every), ..settings }
+    let sandbox =
+        sandbox::Settings { port: 0, nodes: NODES, schedule_every: Some(every), ..settings };
+    Settings { sandbox, page }
 }
 
 /// Runs the demo; succeeds only if every case ended as expected.
@@ -41,19 +61,30 @@ pub async fn run(settings: &Settings, mark: &str) -> Result<ExitCode, Box<dyn Er
     let mut stop = StopSignal::listen()?;
     let progress = |step: &str| println!("▸ {step} …");
     let sandbox = tokio::select! {
-        sandbox = Sandbox::start(mark, settings, progress) => sandbox?,
+        sandbox = Sandbox::start(mark, &settings.sandbox, progress) => sandbox?,
         () = stop.received() => return Ok(ExitCode::FAILURE),
     };
+    println!("▸ the page of this run: {}", sandbox.page().address());
     let result = tokio::select! {
-        result = run_cases(&sandbox, settings.faults) => result,
+        result = run_cases(&sandbox) => result,
         () = stop.received() => Ok(false),
     };
+    let page = write_page(&settings.page, &sandbox.page().recording().await);
     sandbox.stop().await;
+    page?;
+    println!("{} shows what happened; open it in a browser", settings.page.display());
     println!("{:.1} s, everything stopped", begun.elapsed().as_secs_f64());
     Ok(if result? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run_cases(sandbox: &Sandbox, faults: Faults) -> Result<bool, Box<dyn Error>> {
+fn write_page(path: &Path, html: &str) -> Result<(), PageError> {
+    let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
+    parent
+        .and_then(|()| fs::write(path, html))
+        .map_err(|source| PageError { path: path.to_owned(), source })
+}
+
+async fn run_cases(sandbox: &Sandbox) -> Result<bool, Box<dyn Error>> {
     let client = Client::new(sandbox.endpoint(), sandbox.region(), sandbox.credentials())?;
     let cases = cases(sandbox.nodes());
     println!("▸ running {} executions …\n", cases.len());
@@ -64,10 +95,10 @@ async fn run_cases(sandbox: &Sandbox, faults: Faults) -> Result<bool, Box<dyn Er
     }
 
     println!("▸ losing all events; now only the sweep can find that a command has ended …\n");
-    sandbox.set_faults(Faults { drop_events: 1.0, ..faults });
+    sandbox.switch(Switch::LoseAll, true);
     let case = lost_event(sandbox.nodes());
     let ended = execute(&client, sandbox, &case).await;
-    sandbox.set_faults(faults);
+    sandbox.switch(Switch::LoseAll, false);
     all_right &= judge(&case, &ended?);
 
     println!("▸ stopping an execution whose script would run for 5 minutes …\n");

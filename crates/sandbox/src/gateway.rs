@@ -2,10 +2,11 @@
 //!
 //! The [`gate`](crate::gate) decides first who is let in. The sandbox itself answers Run Command,
 //! Automation, `PutEvents` and Lambda's `Invoke`; it passes everything else to moto unchanged. Each
-//! call is a line in `logs/calls.log`: service, operation, caller and status. A call under a role
-//! also has that role, and the error if it was refused.
+//! call is recorded: service, operation, caller and status. A call under a role also has that role,
+//! and the error if it was refused. What a browser asks for is [`crate::page`]'s.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -17,6 +18,7 @@ use sandbox_automation::Automation;
 use sandbox_run_command::RunCommand;
 use sandbox_run_command::api::ApiError;
 use sandbox_run_command::locked::Locked;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api_call::ApiCall;
@@ -24,12 +26,13 @@ use crate::aws::Client;
 use crate::ec2::instances::{Change, Instances};
 use crate::error_chain::error_chain;
 use crate::eventbridge::put_events::EventBus;
-use crate::faults::{CallFault, FaultPlan};
+use crate::faults::{CallFault, FaultPlan, Switch};
 use crate::gate::Gate;
 use crate::iam::roles::{Caller, Holder, Roles};
 use crate::iam::sts;
-use crate::journal::Journal;
 use crate::lambda::requests::{LambdaRequest, LambdaRequests};
+use crate::page::Page;
+use crate::record::{Entry, Record};
 use crate::responses::{api_error, json_answer, refused};
 
 /// A deployment package may have 250 MB.
@@ -51,8 +54,10 @@ pub struct Gateway {
     pub event_bus: EventBus,
     /// Everything else.
     pub moto: Client,
-    /// The calls.
-    pub journal: Journal,
+    /// Where calls are recorded.
+    pub record: Record,
+    /// What browsers see.
+    pub page: Page,
     /// What goes wrong.
     pub faults: Arc<Mutex<FaultPlan>>,
     /// The roles that functions, runbooks and sessions work under, if their policies are enforced.
@@ -66,6 +71,9 @@ pub fn router(gateway: Gateway) -> Router {
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if Page::is_asked_for(&parts) {
+        return gateway.page.answer(&gateway.gate, &parts, body).await;
+    }
     if let Err(reason) = gateway.gate.check(&parts.method, &parts.uri, &parts.headers) {
         let call = ApiCall::of(&parts.method, &parts.uri, &parts.headers, b"");
         let mut response = refused(call.protocol, "AccessDeniedException", &reason);
@@ -75,23 +83,39 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
+    let begun = Instant::now();
     let call = ApiCall::of(&parts.method, &parts.uri, &parts.headers, &body);
+    // Before anybody acts on the request: from now on, its token is replaced in what is recorded.
+    let subject = call.subject(&body, &gateway.record);
     let caller = call.access_key_id.as_deref().and_then(|id| gateway.roles.as_ref()?.caller(id));
+    let function = function(&call, caller.as_ref());
     let refusal = gateway.refusal(caller.as_ref(), &call, &parts, &body).await;
     let refusal_code = refusal.as_ref().map(|error| error.code.clone());
-    let mut response = match (refusal, gateway.fault(&call, caller.as_ref())) {
+    let fault = gateway.fault(function.as_deref());
+    let is_fault = fault.is_some();
+    let response = match (refusal, fault) {
+        (_, Some(Fault::Kill(function))) => {
+            gateway.lambda.functions.kill(&function).await;
+            // Nobody hears it.
+            faulty(CallFault::Failed)
+        }
         (Some(refusal), _) => refused(call.protocol, &refusal.code, &refusal.message),
-        (None, Some(fault)) => faulty(fault),
+        (None, Some(Fault::Answer(fault))) => faulty(fault),
         (None, None) => gateway.route(&call, &parts, body).await,
     };
-    gateway.journal.record([
-        ("service", call.service.into()),
-        ("operation", call.operation.into()),
-        ("caller", call.caller.into()),
-        ("role", caller.map(|caller| caller.role).into()),
-        ("refused", refusal_code.into()),
-        ("status", response.status().as_u16().into()),
-    ]);
+    let (mut response, error) = with_error(response).await;
+    gateway.record.add(&Entry::Call {
+        service: call.service,
+        operation: call.operation,
+        caller: call.caller.or(function.map(|name| format!("function:{name}"))),
+        role: caller.map(|caller| caller.role),
+        refused: refusal_code,
+        status: response.status().as_u16(),
+        error,
+        fault: is_fault,
+        subject,
+        ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
     let headers = response.headers_mut();
     if !headers.contains_key("x-amzn-requestid")
         && let Ok(id) = Uuid::new_v4().to_string().parse()
@@ -152,7 +176,7 @@ impl Gateway {
         if let Some(credentials) = sts::credentials(&text) {
             match (&self.roles, sts::assumed_role(&text)) {
                 (Some(roles), Some(role)) => {
-                    let caller = Caller { holder: Holder::Session, role };
+                    let caller = Caller { holder: Holder::Session, role, function: None };
                     roles.hold(credentials.access_key_id, caller);
                 }
                 _ => self.gate.admit(credentials.access_key_id),
@@ -196,19 +220,47 @@ impl Gateway {
         }
     }
 
-    fn fault(&self, call: &ApiCall, caller: Option<&Caller>) -> Option<CallFault> {
-        let under_role = caller.is_some_and(|caller| caller.holder == Holder::Function);
-        if !under_role && !call.is_of_function() {
-            return None;
+    /// What goes wrong with a call of this function.
+    fn fault(&self, function: Option<&str>) -> Option<Fault> {
+        let function = function?;
+        let mut faults = self.faults.locked();
+        if faults.take(&Switch::Kill(function.to_owned())) {
+            return Some(Fault::Kill(function.to_owned()));
         }
-        self.faults.locked().next_call()
+        faults.next_call().map(Fault::Answer)
     }
 }
 
-/// An answer of moto, and its text.
+/// What goes wrong with a call.
+enum Fault {
+    /// It is answered with an error.
+    Answer(CallFault),
+    /// The function that called is killed.
+    Kill(String),
+}
+
+/// The name of the function that calls, if one does.
+fn function(call: &ApiCall, caller: Option<&Caller>) -> Option<String> {
+    let under_role = caller.and_then(|caller| caller.function.clone());
+    under_role.or_else(|| call.function().map(str::to_owned))
+}
+
+/// The answer, and the error's name if it is an error of the JSON protocol.
+async fn with_error(answer: Response) -> (Response, Option<String>) {
+    if answer.status().is_success() {
+        return (answer, None);
+    }
+    let (answer, text) = read(answer).await;
+    let body: Value = serde_json::from_str(&text).unwrap_or_default();
+    let error = body["__type"].as_str();
+    let error = error.map(|error| error.rsplit('#').next().unwrap_or(error).to_owned());
+    (answer, error)
+}
+
+/// An answer, and its text.
 async fn read(answer: Response) -> (Response, String) {
     let (parts, body) = answer.into_parts();
-    // It was taken from moto whole.
+    // It is whole already.
     let body = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&body).into_owned();
     (Response::from_parts(parts, Body::from(body)), text)

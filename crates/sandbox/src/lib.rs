@@ -10,12 +10,13 @@
 //!
 //! Start reading at [`sandbox`], which puts the parts together.
 //!
-//! **Invariant.** Nobody reaches the sandbox but programs that know the key of its run: [`gate`].
+//! **Invariant.** Nobody reaches the sandbox but programs that know the key of its run ([`gate`]), and
+//! the browser in which its owner has opened its page ([`page`]).
 //! **Invariant.** Nothing that the sandbox starts outlives it, however it ends: [`guard`]. Only when
 //! two processes are killed at once may a script live on that has left its session and dropped its
 //! environment.
-//! **Invariant.** Task tokens pass through, and appear in no log of the sandbox: the logs hold
-//! names and ids, never a request's or an event's body.
+//! **Invariant.** Task tokens pass through, and are never recorded: [`record`]. The logs of the sandbox
+//! hold names and ids, never a request's or an event's body.
 
 pub mod api_call;
 pub mod arn;
@@ -34,12 +35,13 @@ pub mod gate;
 pub mod gateway;
 pub mod guard;
 pub mod iam;
-pub mod journal;
 pub mod lambda;
 pub mod moto;
+pub mod page;
 pub mod printable;
 pub mod processes;
 pub mod program;
+pub mod record;
 pub mod responses;
 pub mod sandbox;
 pub mod sqs;

@@ -12,9 +12,9 @@ fn main() -> ExitCode {
             let settings = arguments.settings();
             guard::run(&settings.remains(), |mark| program::run(up::run(&settings, mark)))
         }
-        Command::Demo(options) => {
-            let settings = options.demo_settings();
-            guard::run(&settings.remains(), |mark| program::run(demo::run(&settings, mark)))
+        Command::Demo(arguments) => {
+            let settings = arguments.settings();
+            guard::run(&settings.sandbox.remains(), |mark| program::run(demo::run(&settings, mark)))
         }
     }
 }

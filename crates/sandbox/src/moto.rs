@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ macro_rules! programs {
 
 /// The Python program that starts moto, and its modules. They correct moto where it differs from
 /// AWS in what the project depends on.
-const PROGRAMS: [(&str, &str); 21] = programs![
+const PROGRAMS: [(&str, &str); 22] = programs![
     "authorization.py",
     "corrections/__init__.py",
     "corrections/cloudformation.py",
@@ -41,6 +41,7 @@ const PROGRAMS: [(&str, &str); 21] = programs![
     "corrections/ssm.py",
     "corrections/step_functions.py",
     "door.py",
+    "history.py",
     "moto_api.py",
     "moto_launcher.py",
     "policies.py",
@@ -105,7 +106,7 @@ pub struct Settings {
 /// A running moto. It ends when this is dropped or this process ends.
 #[derive(Debug)]
 pub struct Moto {
-    _process: Child,
+    process: Child,
     port: u16,
     secret: String,
 }
@@ -129,6 +130,11 @@ impl Moto {
                 result => return result,
             }
         }
+    }
+
+    /// What Step Functions does, in lines of JSON ([`crate::step_functions::history`]); once.
+    pub fn take_history(&mut self) -> Option<ChildStdout> {
+        self.process.stdout.take()
     }
 
     /// A client of moto that knows its secret. Moto refuses all other callers.
@@ -185,7 +191,7 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
         .env(&settings.mark.0, &settings.mark.1)
         // Closes when this process ends, however that happens. Then moto ends too.
         .stdin(Stdio::piped())
-        .stdout(output.try_clone().map_err(started)?)
+        .stdout(Stdio::piped())
         .stderr(output)
         // Its own process group, so that Ctrl-C reaches the sandbox only, which then ends moto.
         .process_group(0)
@@ -199,7 +205,7 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
             return Err(silent(&log, format!("ended with {status}")));
         }
         if TcpStream::connect(address).await.is_ok() {
-            return Ok(Moto { _process: process, port, secret });
+            return Ok(Moto { process, port, secret });
         }
         sleep(Duration::from_millis(20)).await;
     }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandbox_automation::Automation;
-use sandbox_run_command::locked::Locked;
 use sandbox_run_command::{NodeFile, RunCommand, create_node};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -25,25 +24,32 @@ use crate::eventbridge::delivery::Delivery;
 use crate::eventbridge::put_events::EventBus;
 use crate::eventbridge::rules::Rules;
 use crate::eventbridge::schedule;
-use crate::faults::{FaultPlan, Faults};
+use crate::faults::{FaultPlan, Faults, Switch};
 use crate::gate::Gate;
 use crate::gateway::{self, Gateway};
 use crate::guard::{MARK_VARIABLE, Remains};
 use crate::iam::roles::Roles;
-use crate::journal::Journal;
 use crate::lambda::functions::{self, Lambda};
 use crate::lambda::queue::InvocationQueue;
 use crate::lambda::requests::LambdaRequests;
 use crate::moto::{self, Moto, MotoError};
+use crate::page::{About, Page, Shown};
+use crate::record::{LogError, Record};
 use crate::ssm::account::EndpointAccount;
 use crate::ssm::documents::StoredDocuments;
 use crate::ssm::parameters::StoredParameters;
-use crate::step_functions::{self, StateMachinesError};
+use crate::step_functions::{self, StateMachinesError, history};
 
 /// Each node has this tag, and this is its value.
 pub const NODE_TAG: (&str, &str) = ("Role", "web");
 /// The tag that the stack's policies ask of nodes, by default.
 const ALLOWED_TAG: (&str, &str) = ("RunCommandRelay", "allowed");
+
+/// The outputs of the stack that name the documents which run a script and answer its task.
+const SCRIPT_DOCUMENTS: [&str; 2] =
+    ["RunShellScriptDocumentName", "RunPowerShellScriptDocumentName"];
+/// The outputs of the stack that name its functions.
+const FUNCTIONS: [&str; 2] = ["RelayFunctionName", "SweepFunctionName"];
 
 /// How to start a sandbox.
 #[derive(Debug, Clone)]
@@ -122,13 +128,8 @@ pub enum StartError {
     #[error(transparent)]
     StateMachines(#[from] StateMachinesError),
     /// A log could not be opened.
-    #[error("opening {path}")]
-    Log {
-        /// The log.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A node could not be made.
     #[error("making node {id}")]
     Node {
@@ -149,7 +150,7 @@ pub struct Sandbox {
     stack: Stack,
     state_machines: BTreeMap<String, String>,
     run_command: RunCommand,
-    faults: Arc<Mutex<FaultPlan>>,
+    page: Page,
     tasks: Vec<JoinHandle<()>>,
     moto: Moto,
 }
@@ -164,6 +165,7 @@ impl Sandbox {
     ) -> Result<Self, StartError> {
         let directory = directory::prepare(settings.directory.as_deref(), mark)?;
         let port = settings.port;
+        let run = mark.to_owned();
         let mark = (MARK_VARIABLE.to_owned(), mark.to_owned());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = TcpListener::bind(address).await;
@@ -174,7 +176,7 @@ impl Sandbox {
 
         progress("starting the emulator of Step Functions, CloudFormation and the rest");
         let credentials = Credentials::random();
-        let moto = Moto::start(&moto::Settings {
+        let mut moto = Moto::start(&moto::Settings {
             python: settings.python.clone(),
             directory: directory.clone(),
             sandbox_port: port,
@@ -189,7 +191,10 @@ impl Sandbox {
         let nodes = create_nodes(&directory, settings.nodes)?;
         let parts = Parts::new(&directory, &endpoint, &client, settings, &credentials, &mark)?;
         let run_command = parts.run_command.clone();
-        let faults = Arc::clone(&parts.faults);
+        let history = moto.take_history().map(|lines| {
+            let record = parts.record.clone();
+            tokio::spawn(history::follow(lines, record))
+        });
 
         progress("deploying the stack");
         let functions = match &settings.functions {
@@ -205,7 +210,23 @@ impl Sandbox {
         }
         // Not earlier, so that no early look at the rules misses those of the stack.
         let gate = Gate::new(port, &credentials.access_key_id, parts.roles.clone());
-        let tasks = parts.serve(listener, gate, client, settings);
+        let about = About {
+            port,
+            run,
+            documents: outputs(&stack, &SCRIPT_DOCUMENTS),
+            functions: outputs(&stack, &FUNCTIONS),
+            node_tag: NODE_TAG,
+            schedule_seconds: settings.schedule_every.map(|every| every.as_secs()),
+        };
+        let shown = Shown {
+            record: parts.record.clone(),
+            run_command: run_command.clone(),
+            faults: Arc::clone(&parts.faults),
+            client: Client::new(&endpoint, &settings.region, &credentials)?,
+        };
+        let page = Page::new(shown, about);
+        let mut tasks = parts.serve(listener, gate, page.clone(), client, settings);
+        tasks.extend(history);
         let region = settings.region.clone();
         Ok(Self {
             endpoint,
@@ -216,7 +237,7 @@ impl Sandbox {
             stack,
             state_machines,
             run_command,
-            faults,
+            page,
             tasks,
             moto,
         })
@@ -257,9 +278,14 @@ impl Sandbox {
         &self.state_machines
     }
 
-    /// Sets what goes wrong from now on.
-    pub fn set_faults(&self, faults: Faults) {
-        *self.faults.locked() = FaultPlan::new(faults);
+    /// What happens, in a browser.
+    pub fn page(&self) -> &Page {
+        &self.page
+    }
+
+    /// Switches a fault on or off.
+    pub fn switch(&self, fault: Switch, on: bool) {
+        self.page.switch(fault, on);
     }
 
     /// Stops everything. The guard ends what is left.
@@ -287,8 +313,7 @@ struct Parts {
     rules: Rules,
     faults: Arc<Mutex<FaultPlan>>,
     roles: Option<Roles>,
-    calls: Journal,
-    deliveries: Arc<Journal>,
+    record: Record,
 }
 
 impl Parts {
@@ -300,6 +325,7 @@ impl Parts {
         credentials: &Credentials,
         mark: &(String, String),
     ) -> Result<Self, StartError> {
+        let record = Record::open(&directory.join("logs"))?;
         let (events, arriving) = mpsc::unbounded_channel();
         let documents = Arc::new(StoredDocuments::new(moto.clone()));
         let enforced = settings.enforce_policies.then(|| Roles::new(moto.clone()));
@@ -324,6 +350,7 @@ impl Parts {
             documents,
             Arc::new(StoredParameters::new(moto.clone())),
             events.clone(),
+            Arc::new(record.clone()),
         );
         let instances = Instances::new(
             directory.to_owned(),
@@ -339,12 +366,17 @@ impl Parts {
             mark: mark.clone(),
         };
         let metrics = Metrics::default();
-        let lambda = Lambda::new(for_functions, moto.clone(), enforced.clone(), metrics.clone());
-        let deliveries = Arc::new(open_journal(directory, "delivery.log")?);
+        let lambda = Lambda::new(
+            for_functions,
+            moto.clone(),
+            enforced.clone(),
+            metrics.clone(),
+            record.clone(),
+        );
         let queue = InvocationQueue::new(
             lambda.clone(),
             moto.clone(),
-            Arc::clone(&deliveries),
+            record.clone(),
             &settings.region,
             settings.retry_after,
         );
@@ -354,7 +386,7 @@ impl Parts {
             rules.clone(),
             moto.clone(),
             queue.clone(),
-            Arc::clone(&deliveries),
+            record.clone(),
             Arc::clone(&faults),
         );
         Ok(Self {
@@ -371,8 +403,7 @@ impl Parts {
             rules,
             faults,
             roles: enforced,
-            calls: open_journal(directory, "calls.log")?,
-            deliveries,
+            record,
         })
     }
 
@@ -381,6 +412,7 @@ impl Parts {
         self,
         listener: TcpListener,
         gate: Gate,
+        page: Page,
         moto: Client,
         settings: &Settings,
     ) -> Vec<JoinHandle<()>> {
@@ -399,7 +431,8 @@ impl Parts {
             },
             event_bus: EventBus { events: self.events, region: region.clone() },
             moto,
-            journal: self.calls,
+            record: self.record.clone(),
+            page,
             faults: self.faults,
             roles: self.roles,
         });
@@ -408,7 +441,7 @@ impl Parts {
             self.delivery.clone(),
             region,
             settings.schedule_every,
-            self.deliveries,
+            self.record,
         );
         vec![
             tokio::spawn(async move {
@@ -422,9 +455,9 @@ impl Parts {
     }
 }
 
-fn open_journal(directory: &Path, name: &str) -> Result<Journal, StartError> {
-    let path = directory.join("logs").join(name);
-    Journal::open(&path).map_err(|source| StartError::Log { path, source })
+/// The values of these outputs of the stack, as far as it has them.
+fn outputs(stack: &Stack, names: &[&str]) -> Vec<String> {
+    names.iter().filter_map(|name| stack.outputs.get(*name).cloned()).collect()
 }
 
 fn create_nodes(directory: &Path, count: u16) -> Result<Vec<String>, StartError> {

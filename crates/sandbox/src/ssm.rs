@@ -3,3 +3,4 @@
 pub mod account;
 pub mod documents;
 pub mod parameters;
+mod recorded;

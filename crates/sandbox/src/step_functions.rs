@@ -1,5 +1,7 @@
 //! Step Functions: creates state machines in moto, beside the stack.
 
+pub mod history;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};

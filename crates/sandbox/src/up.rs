@@ -118,6 +118,7 @@ fn instructions(sandbox: &Sandbox, env_file: &Path) -> String {
         .map_or("STATE_MACHINE_ARN", |(_, arn)| arn.as_str());
     let mut text = format!(
         r#"endpoint {endpoint}
+page     {page}
 
 Managed nodes: {nodes} (tag {tag}={value})
 Logs, and a directory for each node: {directory}
@@ -138,6 +139,7 @@ In another terminal:
   cargo run -p operator -- explain COMMAND_ID --stack {stack}
 
 State machines:"#,
+        page = sandbox.page().address(),
         env_file = sourced(env_file),
         stack = sandbox.stack().name,
         nodes = sandbox.nodes().join(", "),

@@ -2,10 +2,11 @@
 //! [`crate::lambda::queue`]) and queues.
 //!
 //! On the way, events are lost, duplicated, delayed and reordered as [`crate::faults`] says.
-//! `logs/delivery.log` has a line for each outcome, with ids and names and never an event's content.
+//! Each event and each outcome is recorded, with ids and names and never with the event's content.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use sandbox_run_command::locked::Locked;
@@ -18,10 +19,10 @@ use super::rules::{Rule, Rules, Target};
 use crate::arn::name_of_arn;
 use crate::aws::Client;
 use crate::error_chain::error_chain;
-use crate::faults::FaultPlan;
-use crate::journal::Journal;
+use crate::faults::{EventFault, FaultPlan, Switch};
 use crate::lambda::code::function_name;
 use crate::lambda::queue::InvocationQueue;
+use crate::record::{Entry, Record, Subject};
 use crate::sqs::send_to_queue;
 
 /// Delivers events to the targets of rules.
@@ -30,7 +31,7 @@ pub struct Delivery {
     rules: Rules,
     moto: Client,
     invocations: InvocationQueue,
-    journal: Arc<Journal>,
+    record: Record,
     faults: Arc<Mutex<FaultPlan>>,
 }
 
@@ -40,19 +41,25 @@ impl Delivery {
         rules: Rules,
         moto: Client,
         invocations: InvocationQueue,
-        journal: Arc<Journal>,
+        record: Record,
         faults: Arc<Mutex<FaultPlan>>,
     ) -> Self {
-        Self { rules, moto, invocations, journal, faults }
+        Self { rules, moto, invocations, record, faults }
     }
 
     /// Delivers events until there can be no more.
     pub async fn run(self, mut events: mpsc::UnboundedReceiver<Value>) {
         while let Some(event) = events.recv().await {
-            let copies = self.faults.locked().next_event();
-            if copies.is_empty() {
-                self.tell(&event, None, None, "lost by --drop-events");
-            }
+            let copies = match self.fault(&event).await {
+                EventFault::Copies(copies) => {
+                    self.tell_event(&event, &copies, None);
+                    copies
+                }
+                EventFault::Lost(reason) => {
+                    self.tell_event(&event, &[], Some(reason));
+                    continue;
+                }
+            };
             let event = Arc::new(event);
             for delay in copies {
                 let (delivery, event) = (self.clone(), Arc::clone(&event));
@@ -62,6 +69,32 @@ impl Delivery {
                 });
             }
         }
+    }
+
+    /// What happens to this event.
+    async fn fault(&self, event: &Value) -> EventFault {
+        let (fault, lose_next) = {
+            let mut faults = self.faults.locked();
+            (faults.next_event(), faults.is_on(&Switch::LoseNext))
+        };
+        if lose_next
+            && matches!(fault, EventFault::Copies(_))
+            && self.is_for_a_rule(event).await
+            && self.faults.locked().take(&Switch::LoseNext)
+        {
+            return EventFault::Lost("lost on demand");
+        }
+        fault
+    }
+
+    async fn is_for_a_rule(&self, event: &Value) -> bool {
+        let Ok(rules) = self.rules.enabled().await else { return false };
+        for rule in rules.iter() {
+            if matches!(self.rules.matches(rule, event).await, Ok(true)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Gives an event to the targets of a rule, whatever the rule's pattern says.
@@ -107,7 +140,7 @@ impl Delivery {
             (None, None) => event.to_string(),
         };
         let delivered = match service(&target.arn) {
-            "lambda" => self.invoke(rule, target, payload.clone()).await,
+            "lambda" => self.invoke(rule, target, event, payload.clone()).await,
             "sqs" => send_to_queue(&self.moto, &target.arn, &payload, &[])
                 .await
                 .map(|()| "sent".to_owned())
@@ -135,6 +168,7 @@ impl Delivery {
         &self,
         rule: &Rule,
         target: &Target,
+        event: &Value,
         payload: String,
     ) -> Result<String, Undelivered> {
         let name = function_name(&target.arn);
@@ -155,21 +189,52 @@ impl Delivery {
                 None => Undelivered::new("NO_RESOURCE", format!("there is no function {name}")),
             });
         }
-        self.invocations.submit(name, Bytes::from(payload));
+        self.invocations.submit(name, Bytes::from(payload), event_id(event));
         Ok("invoked".to_owned())
     }
 
-    fn tell(&self, event: &Value, rule: Option<&Rule>, target: Option<&Target>, outcome: &str) {
-        self.journal.record([
-            ("event", event["id"].clone()),
-            ("detail_type", event["detail-type"].clone()),
-            ("status", event["detail"]["status"].clone()),
-            ("command_id", event["detail"]["command-id"].clone()),
-            ("rule", rule.map(|rule| rule.name.clone()).into()),
-            ("target", target.map(|target| target.arn.clone()).into()),
-            ("outcome", outcome.into()),
-        ]);
+    fn tell_event(&self, event: &Value, copies: &[Duration], lost: Option<&str>) {
+        let milliseconds = |delay: &Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.record.add(&Entry::Event {
+            event: event_id(event).unwrap_or_default(),
+            detail_type: text(&event["detail-type"]).unwrap_or_default(),
+            status: text(&event["detail"]["status"]),
+            subject: subject(event),
+            copies_ms: copies.iter().map(milliseconds).collect(),
+            outcome: lost.map(str::to_owned),
+        });
     }
+
+    fn tell(&self, event: &Value, rule: Option<&Rule>, target: Option<&Target>, outcome: &str) {
+        self.record.add(&Entry::Delivery {
+            event: event_id(event).unwrap_or_default(),
+            detail_type: text(&event["detail-type"]).unwrap_or_default(),
+            status: text(&event["detail"]["status"]),
+            subject: subject(event),
+            rule: rule.map(|rule| rule.name.clone()),
+            target: target.map(|target| target.arn.clone()),
+            outcome: outcome.to_owned(),
+        });
+    }
+}
+
+fn event_id(event: &Value) -> Option<String> {
+    text(&event["id"])
+}
+
+/// What an event of Run Command or Step Functions is about.
+fn subject(event: &Value) -> Subject {
+    let detail = &event["detail"];
+    Subject {
+        command_id: text(&detail["command-id"]),
+        node: text(&detail["instance-id"]),
+        execution: text(&detail["executionArn"]),
+        task: None,
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }
 
 /// Why a target did not get an event.

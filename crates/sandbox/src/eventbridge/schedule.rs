@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval};
 use super::delivery::Delivery;
 use super::event::event;
 use super::rules::Rules;
-use crate::journal::Journal;
+use crate::record::{Entry, Record};
 
 /// How often it looks whether a rule is due.
 const TICK: Duration = Duration::from_millis(250);
@@ -21,7 +21,7 @@ pub async fn run(
     delivery: Delivery,
     region: String,
     every: Option<Duration>,
-    journal: std::sync::Arc<Journal>,
+    record: Record,
 ) {
     let mut due: HashMap<String, Instant> = HashMap::new();
     let mut ticks = interval(TICK);
@@ -39,10 +39,10 @@ pub async fn run(
             };
             let Some(period) = every.or_else(|| rate(schedule)) else {
                 if due.insert(rule.arn.clone(), now).is_none() {
-                    journal.record([
-                        ("rule", rule.name.clone().into()),
-                        ("outcome", format!("never fires: {schedule} is not a rate").into()),
-                    ]);
+                    record.add(&Entry::Schedule {
+                        rule: rule.name.clone(),
+                        outcome: format!("never fires: {schedule} is not a rate"),
+                    });
                 }
                 continue;
             };

@@ -43,6 +43,8 @@ pub struct Caller {
     pub holder: Holder,
     /// The name of its role.
     pub role: String,
+    /// The name of the function, if it is one.
+    pub function: Option<String>,
 }
 
 /// The roles of the account, and the credentials that were issued for them.
@@ -85,7 +87,8 @@ impl Roles {
             operation: OPERATION.to_owned(),
             expected: "credentials",
         })?;
-        let caller = Caller { holder, role: name_of_arn(role_arn).to_owned() };
+        let function = (holder == Holder::Function).then(|| session.to_owned());
+        let caller = Caller { holder, role: name_of_arn(role_arn).to_owned(), function };
         self.hold(credentials.access_key_id.clone(), caller);
         Ok(credentials)
     }

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use sandbox_run_command::locked::Locked;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout_at;
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ use crate::aws::{CallError, Client};
 use crate::cloudwatch::metrics::Metrics;
 use crate::credentials::Credentials;
 use crate::iam::roles::{Holder, Roles};
+use crate::record::{Entry, Record};
 
 /// Without reserved concurrency, a function has at most this many processes.
 const PROCESSES_MAX: usize = 10;
@@ -54,6 +55,15 @@ pub enum Admission {
     WaitUntil(tokio::time::Instant),
     /// Is refused, as a synchronous invocation.
     Refuse,
+}
+
+/// Why a function is invoked, for the record.
+#[derive(Debug, Clone, Default)]
+pub struct Occasion {
+    /// The number of the attempt, from 1, if the invocation is asynchronous.
+    pub attempt: Option<u32>,
+    /// The event, if a rule sent it.
+    pub event: Option<String>,
 }
 
 /// An invocation that reached its function.
@@ -133,6 +143,7 @@ struct Host {
     moto: Client,
     roles: Option<Roles>,
     metrics: Metrics,
+    record: Record,
     functions: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Loaded>>>>>,
 }
 
@@ -152,6 +163,9 @@ struct Pool {
     permits: Semaphore,
     metrics: Metrics,
     idle: Mutex<Vec<FunctionProcess>>,
+    /// Ends the processes that work now.
+    kill: Notify,
+    record: Record,
 }
 
 /// The parts of `GetFunction`'s answer that matter here.
@@ -190,9 +204,15 @@ struct Concurrency {
 
 impl Lambda {
     /// The functions of this moto. They run under their own roles, if roles are given.
-    pub fn new(settings: Settings, moto: Client, roles: Option<Roles>, metrics: Metrics) -> Self {
+    pub fn new(
+        settings: Settings,
+        moto: Client,
+        roles: Option<Roles>,
+        metrics: Metrics,
+        record: Record,
+    ) -> Self {
         let functions = Mutex::default();
-        Self { host: Arc::new(Host { settings, moto, roles, metrics, functions }) }
+        Self { host: Arc::new(Host { settings, moto, roles, metrics, record, functions }) }
     }
 
     /// Invokes a function, by name or ARN, and waits until it has answered. The invocation goes on
@@ -202,12 +222,13 @@ impl Lambda {
         function: &str,
         payload: Bytes,
         admission: Admission,
+        occasion: Occasion,
     ) -> Result<Invocation, InvokeError> {
         let host = Arc::clone(&self.host);
         let name = function_name(function).to_owned();
         let task = tokio::spawn(async move {
             let pool = host.pool(&name).await?;
-            pool.invoke(payload, admission).await
+            pool.invoke(payload, admission, occasion).await
         });
         match task.await {
             Ok(result) => result,
@@ -215,6 +236,15 @@ impl Lambda {
                 name: function.to_owned(),
                 source: io::Error::other(panic),
             }),
+        }
+    }
+
+    /// Kills the processes of a function that work now.
+    pub async fn kill(&self, name: &str) {
+        let slot = self.host.functions.locked().get(name).map(Arc::clone);
+        let Some(slot) = slot else { return };
+        if let Some(loaded) = slot.lock().await.as_ref() {
+            loaded.pool.kill.notify_waiters();
         }
     }
 
@@ -269,6 +299,8 @@ impl Host {
             permits: Semaphore::new(processes),
             metrics: self.metrics.clone(),
             idle: Mutex::default(),
+            kill: Notify::new(),
+            record: self.record.clone(),
         })
     }
 
@@ -356,6 +388,7 @@ impl Pool {
         &self,
         payload: Bytes,
         admission: Admission,
+        occasion: Occasion,
     ) -> Result<Invocation, InvokeError> {
         let mut permit = self.permits.try_acquire().ok();
         if permit.is_none() {
@@ -371,24 +404,45 @@ impl Pool {
             return Err(InvokeError::TooManyRequests);
         }
         let (started, clock) = (Timestamp::now(), Instant::now());
-        let result = self.run(payload).await;
+        let result = self.run(payload, occasion).await;
         let failed = result.as_ref().map_or(true, |done| done.outcome.failed);
         self.metrics.invoked(&self.name, started, clock.elapsed(), failed);
         result
     }
 
-    async fn run(&self, payload: Bytes) -> Result<Invocation, InvokeError> {
-        let mut process = match self.take_idle() {
+    async fn run(&self, payload: Bytes, occasion: Occasion) -> Result<Invocation, InvokeError> {
+        let idle = self.take_idle();
+        let cold = idle.is_none();
+        let mut process = match idle {
             Some(process) => process,
             None => FunctionProcess::start(&self.program)
                 .await
                 .map_err(|source| InvokeError::Start { name: self.name.clone(), source })?,
         };
         let request_id = Uuid::new_v4().to_string();
-        let outcome = process.invoke(&request_id, payload).await;
+        let Occasion { attempt, event } = occasion;
+        self.record.add(&Entry::InvocationBegun {
+            function: self.name.clone(),
+            request_id: request_id.clone(),
+            attempt,
+            event,
+            cold,
+        });
+        let killed = self.kill.notified();
+        let (outcome, killed) = tokio::select! {
+            outcome = process.invoke(&request_id, payload) => (outcome, false),
+            () = killed => (process.kill().await, true),
+        };
         if process.is_usable() {
             self.idle().push(process);
         }
+        self.record.add(&Entry::Invocation {
+            function: self.name.clone(),
+            request_id: Some(request_id.clone()),
+            attempt,
+            outcome: outcome.told(),
+            killed,
+        });
         Ok(Invocation { request_id, outcome })
     }
 

@@ -71,13 +71,14 @@ impl InvocationResult {
         Self { payload: Bytes::from(payload.to_string()), failed: true }
     }
 
-    /// The error's type, if the function failed and gave one.
-    pub fn error_type(&self) -> Option<String> {
+    /// `done`, or `failed:` and the error's type, if the function gave one.
+    pub fn told(&self) -> String {
         if !self.failed {
-            return None;
+            return "done".to_owned();
         }
-        let payload: Value = serde_json::from_slice(&self.payload).ok()?;
-        Some(payload.get("errorType")?.as_str()?.to_owned())
+        let payload: Value = serde_json::from_slice(&self.payload).unwrap_or_default();
+        let error_type = payload["errorType"].as_str().unwrap_or("without a type");
+        format!("failed: {error_type}")
     }
 }
 
@@ -157,6 +158,14 @@ impl FunctionProcess {
             let _ = self.process.start_kill();
             failure
         })
+    }
+
+    /// Kills the process. This is the result of the invocation that it worked on.
+    pub async fn kill(&mut self) -> InvocationResult {
+        self.usable = false;
+        // It may have ended already.
+        let _ = self.process.start_kill();
+        ended(self.process.wait().await)
     }
 
     /// Waits until the program has asked for work.

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::functions::{Admission, Invocation, InvokeError, Lambda};
+use super::functions::{Admission, InvokeError, Lambda, Occasion};
 use super::process::InvocationResult;
 use crate::arn::ACCOUNT;
 use crate::aws::Client;
 use crate::error_chain::error_chain;
-use crate::journal::Journal;
+use crate::record::{Entry, Record};
 use crate::sqs::send_to_queue;
 
 /// The queue of invocations that nobody waits for.
@@ -24,7 +24,7 @@ use crate::sqs::send_to_queue;
 pub struct InvocationQueue {
     lambda: Lambda,
     moto: Client,
-    journal: Arc<Journal>,
+    record: Record,
     region: Arc<str>,
     retry_after: Duration,
 }
@@ -91,22 +91,22 @@ impl InvocationQueue {
     pub fn new(
         lambda: Lambda,
         moto: Client,
-        journal: Arc<Journal>,
+        record: Record,
         region: &str,
         retry_after: Duration,
     ) -> Self {
-        Self { lambda, moto, journal, region: region.into(), retry_after }
+        Self { lambda, moto, record, region: region.into(), retry_after }
     }
 
-    /// Takes an event for a function.
-    pub fn submit(&self, function: &str, payload: Bytes) {
+    /// Takes a payload for a function, which came with the event of this id if a rule sent it.
+    pub fn submit(&self, function: &str, payload: Bytes, event: Option<String>) {
         let (invocations, function) = (self.clone(), function.to_owned());
-        tokio::spawn(async move { invocations.work(&function, payload).await });
+        tokio::spawn(async move { invocations.work(&function, payload, event).await });
     }
 
-    async fn work(&self, function: &str, payload: Bytes) {
+    async fn work(&self, function: &str, payload: Bytes, event: Option<String>) {
         let config = self.config(function).await;
-        let Err(failure) = self.attempt(function, &payload, &config).await else {
+        let Err(failure) = self.attempt(function, &payload, event, &config).await else {
             return;
         };
         let destination = config.destination_config.on_failure.destination;
@@ -122,17 +122,18 @@ impl InvocationQueue {
                 }
             }
         };
-        self.journal.record([
-            ("function", function.into()),
-            ("condition", failure.condition.name().into()),
-            ("outcome", outcome.into()),
-        ]);
+        self.record.add(&Entry::GivenUp {
+            function: function.to_owned(),
+            condition: failure.condition.name().to_owned(),
+            outcome,
+        });
     }
 
     async fn attempt(
         &self,
         function: &str,
         payload: &Bytes,
+        event: Option<String>,
         config: &EventInvokeConfig,
     ) -> Result<(), Failure> {
         let expires = Instant::now() + config.age_max();
@@ -148,13 +149,16 @@ impl InvocationQueue {
                 break;
             }
             let admission = Admission::WaitUntil(expires);
-            let result = self.lambda.invoke(function, payload.clone(), admission).await;
+            let occasion = Occasion { attempt: Some(attempt), event: event.clone() };
+            let result = self.lambda.invoke(function, payload.clone(), admission, occasion).await;
             if matches!(result, Err(InvokeError::TooManyRequests)) {
                 failure.condition = Condition::EventAgeExceeded;
                 break;
             }
             let failed = result.as_ref().map_or(true, |done| done.outcome.failed);
-            self.tell(function, attempt, &result);
+            if let Err(error) = &result {
+                self.tell_not_invoked(function, attempt, error);
+            }
             if !failed {
                 return Ok(());
             }
@@ -178,22 +182,14 @@ impl InvocationQueue {
         config.and_then(|config| serde_json::from_value(config).ok()).unwrap_or_default()
     }
 
-    fn tell(&self, function: &str, attempt: u32, result: &Result<Invocation, InvokeError>) {
-        let (request_id, outcome) = match result {
-            Ok(done) if done.outcome.failed => {
-                let error_type = done.outcome.error_type();
-                let error_type = error_type.unwrap_or_else(|| "without a type".to_owned());
-                (Some(done.request_id.clone()), format!("failed: {error_type}"))
-            }
-            Ok(done) => (Some(done.request_id.clone()), "done".to_owned()),
-            Err(error) => (None, format!("not invoked: {}", error_chain(error))),
-        };
-        self.journal.record([
-            ("function", function.into()),
-            ("request_id", request_id.into()),
-            ("attempt", attempt.into()),
-            ("outcome", outcome.into()),
-        ]);
+    fn tell_not_invoked(&self, function: &str, attempt: u32, error: &InvokeError) {
+        self.record.add(&Entry::Invocation {
+            function: function.to_owned(),
+            request_id: None,
+            attempt: Some(attempt),
+            outcome: format!("not invoked: {}", error_chain(error)),
+            killed: false,
+        });
     }
 
     /// What Lambda sends to an on-failure destination.

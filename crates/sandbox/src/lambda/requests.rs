@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::code::{code_path, function_name};
-use super::functions::{Admission, Invocation, InvokeError, Lambda};
+use super::functions::{Admission, Invocation, InvokeError, Lambda, Occasion};
 use super::queue::InvocationQueue;
 use crate::arn::ACCOUNT;
 use crate::aws::Client;
@@ -66,17 +66,20 @@ impl LambdaRequests {
                     StatusCode::NO_CONTENT.into_response()
                 }
                 Ok(true) => {
-                    self.queue.submit(function_name(function), payload);
+                    self.queue.submit(function_name(function), payload, None);
                     StatusCode::ACCEPTED.into_response()
                 }
                 Ok(false) => self.not_found(function),
                 Err(error) => invoke_error(&error),
             },
-            _ => match self.functions.invoke(function, payload, Admission::Refuse).await {
-                Ok(invocation) => invoked(invocation),
-                Err(InvokeError::Unknown { name }) => self.not_found(&name),
-                Err(error) => invoke_error(&error),
-            },
+            _ => {
+                let (refuse, occasion) = (Admission::Refuse, Occasion::default());
+                match self.functions.invoke(function, payload, refuse, occasion).await {
+                    Ok(invocation) => invoked(invocation),
+                    Err(InvokeError::Unknown { name }) => self.not_found(&name),
+                    Err(error) => invoke_error(&error),
+                }
+            }
         }
     }
 

@@ -17,6 +17,8 @@ struct Ready<'a> {
     region: &'a str,
     access_key_id: &'a str,
     secret_access_key: &'a str,
+    /// The address that opens the page.
+    page: String,
     /// Holds `logs/`, and `nodes/` with a directory for each node.
     directory: &'a Path,
     nodes: &'a [String],
@@ -34,6 +36,7 @@ pub(super) fn text(sandbox: &Sandbox, mark: &str) -> Result<String, serde_json::
         region: sandbox.region(),
         access_key_id: &credentials.access_key_id,
         secret_access_key: &credentials.secret_access_key,
+        page: sandbox.page().address(),
         directory: sandbox.directory(),
         nodes: sandbox.nodes(),
         stack: sandbox.stack(),

@@ -109,7 +109,7 @@ async fn a_rule_without_permission_does_not_reach_the_function() {
     assert_eq!(attributes.len(), 5, "{attributes:?}");
     let line = eventually(async || {
         let told = shared().journal("delivery.log");
-        told.into_iter().find(|line| line["event"] == id.as_str())
+        told.into_iter().find(|line| line["kind"] == "delivery" && line["event"] == id.as_str())
     });
     let line = line.await.expect("a line in the log");
     let outcome = line["outcome"].as_str().expect("an outcome");

@@ -7,6 +7,7 @@ mod invocation;
 mod lifetime;
 mod metrics;
 mod moto_quirks;
+mod page;
 mod ready;
 mod roles;
 mod running;
