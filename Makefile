@@ -1,7 +1,7 @@
 # What you can do with this project. `make` alone prints the list.
 # Needs GNU make, Rust (cargo, clippy, rustfmt), Python 3.11 with venv, a C compiler, curl and git.
 # Everything else is installed below target/.
-# `make lint` also uses Node.js with npm, if they are there.
+# `make lint` also uses Node.js with npm, if they are there, and `make test` Chromium with chromedriver.
 
 # Variables that users set. Recipes read them from their environment, as "$$STACK", and never as make
 # text. So nothing in a value is executed, and a dollar sign stays one.
@@ -59,22 +59,31 @@ need_component = @cargo $(1) --version >/dev/null 2>&1 || { echo "$(2) is missin
 .PHONY: help
 help: ## List the targets
 	@echo "Targets:"
-	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  %-9s %s\n' "$$target" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
 
 .PHONY: demo
-demo: toolchain sandbox-venv binaries ## Run scripts through state machines and show the results
+demo: toolchain sandbox-venv binaries ## Run scripts through state machines; target/demo.html shows what happened
 	$(call say,running the demo)
 	@$(SANDBOX) demo --python $(PYTHON) $$ARGS
 
 .PHONY: up
-up: toolchain sandbox-venv binaries ## Run the sandbox with the stack until Ctrl-C (PORT=5000, ARGS=…)
+up: toolchain sandbox-venv binaries ## Run the sandbox with its page until Ctrl-C (PORT=5000, ARGS=…)
 	$(call say,starting the sandbox on port $$PORT)
-	@$(SANDBOX) up --port "$$PORT" --python $(PYTHON) $$ARGS
+	@$(SANDBOX) up --port "$$PORT" --schedule-seconds 5 --python $(PYTHON) $$ARGS
 
 .PHONY: test
 test: test-tools tests-venv test-binaries ## Run all tests
+	@command -v chromium >/dev/null 2>&1 && command -v chromedriver >/dev/null 2>&1 || echo "==> skipping the tests in a browser: they need chromium and chromedriver"
 	$(call say,running the tests)
 	SANDBOX_PYTHON="$(CURDIR)/$(PYTHON)" cargo test --locked --workspace
+
+.PHONY: screenshot
+screenshot: chromium demo ## Make the picture of the page that README.md shows (needs chromium)
+	$(call say,opening target/demo.html)
+	@chromium --headless --no-first-run $(if $(filter 0,$(shell id -u)),--no-sandbox) --hide-scrollbars \
+	  --window-size=1280,790 --virtual-time-budget=3000 --screenshot="$(CURDIR)/crates/sandbox/page.png" \
+	  "file://$(CURDIR)/target/demo.html" 2>/dev/null
+	@ls -l crates/sandbox/page.png
 
 .PHONY: chaos
 chaos: toolchain sandbox-venv binaries ## Run executions under faults, kills and stops (CHAOS_EXECUTIONS=1000, CHAOS_SEED=1)
@@ -237,6 +246,10 @@ lint-venv: python
 .PHONY: bench-venv
 bench-venv: python
 	@python3 tests/make_venv.py $(VENV) crates/sandbox/requirements.txt tests/bench/requirements.txt
+
+.PHONY: chromium
+chromium:
+	$(call need,chromium,install it with your system's packages)
 
 .PHONY: python
 python:

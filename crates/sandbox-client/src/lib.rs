@@ -11,6 +11,7 @@ mod events;
 mod executions;
 mod place;
 mod process;
+mod recorded;
 mod sandbox;
 mod waiting;
 
@@ -19,5 +20,6 @@ pub use events::Invoked;
 pub use executions::Ended;
 pub use place::{ACCOUNT, REGION, unique_number};
 pub use process::{Process, Ready, Stack, python, python_tool, workspace};
+pub use recorded::{OpenedPage, recorded};
 pub use sandbox::{DOCUMENT_WITHOUT_TOKEN, NODES, OWN_DOCUMENT, Sandbox};
 pub use waiting::{Barrier, eventually};

@@ -1,55 +1,30 @@
 //! The page at the endpoint: a browser's request is told from an API call, and opens no API.
 
-use reqwest::header::{ACCEPT, LOCATION, SET_COOKIE};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode};
 use sandbox::aws::{SSM, STATES};
+use sandbox_client::{OpenedPage, recorded};
 use serde_json::{Value, json};
 
 use crate::running::{eventually, shared};
 
 const HTML: &str = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
 
-fn browser() -> Client {
-    let client = Client::builder().no_proxy().redirect(Policy::none()).build();
-    client.expect("a client")
-}
-
-/// The cookie, and the secret of the page.
-async fn opened() -> (String, String) {
-    let address = &shared().running.process.ready().page;
-    let answer = browser().get(address).header(ACCEPT, HTML).send().await.expect("an answer");
-    let header = |name| answer.headers()[&name].to_str().expect("a text").to_owned();
-    let cookie = header(SET_COOKIE).split(';').next().expect("a cookie").to_owned();
-    (cookie, header(LOCATION).replace("/#", ""))
-}
-
 async fn ask(method: Method, path: &str, headers: &[(&'static str, &str)]) -> Response {
-    let mut request = browser().request(method, format!("{}{path}", shared().running.endpoint()));
+    let client = Client::builder().no_proxy().build().expect("a client");
+    let mut request = client.request(method, format!("{}{path}", shared().running.endpoint()));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     request.send().await.expect("an answer")
 }
 
-/// The entries that the page gets at first.
-async fn entries(cookie: &str, secret: &str) -> Vec<Value> {
-    let headers = [("cookie", cookie), ("x-sandbox-page", secret)];
-    let mut answer = ask(Method::GET, "/-/events", &headers).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    let mut text = String::new();
-    // Until it waits for what comes.
-    let pause = std::time::Duration::from_millis(500);
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(pause, answer.chunk()).await {
-        text.push_str(&String::from_utf8_lossy(&chunk));
-    }
-    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-    data.map(|data| serde_json::from_str(data).expect("JSON")).collect()
+async fn opened() -> OpenedPage {
+    OpenedPage::of(shared().running.process.ready()).await
 }
 
 #[tokio::test]
 async fn a_browser_gets_the_page_and_a_program_the_api() {
-    let (cookie, _) = opened().await;
+    let OpenedPage { cookie, .. } = opened().await;
     let page = ask(Method::GET, "/", &[("accept", HTML), ("cookie", &cookie)]).await;
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
     // Without the key in the address, without the cookie.
@@ -64,7 +39,7 @@ async fn a_browser_gets_the_page_and_a_program_the_api() {
 
 #[tokio::test]
 async fn what_opens_the_page_opens_no_api() {
-    let (cookie, secret) = opened().await;
+    let OpenedPage { cookie, secret } = opened().await;
     let headers = [
         ("cookie", cookie.as_str()),
         ("x-sandbox-page", &secret),
@@ -104,7 +79,6 @@ async fn calls_and_histories_are_recorded_without_a_token() {
     });
     let started = client.json(STATES, "StartExecution", &body).await.expect("an execution");
 
-    let (cookie, secret) = opened().await;
     let is_whole = |entries: &[Value]| {
         let types: Vec<_> = entries
             .iter()
@@ -118,7 +92,7 @@ async fn calls_and_histories_are_recorded_without_a_token() {
     };
     let mut seen = Vec::new();
     for _ in 0..20 {
-        seen = entries(&cookie, &secret).await;
+        seen = recorded(shared().running.process.ready()).await;
         if is_whole(&seen) {
             break;
         }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use end_to_end::secret::Secret;
-use sandbox_client::{DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, task_token, unique_number};
+use sandbox_client::{
+    DOCUMENT_WITHOUT_TOKEN, NODES, Sandbox, event_of, recorded, task_token, unique_number,
+};
 use serde_json::{Value, json};
 
 use crate::{borrowed, shell_task};
@@ -56,6 +58,7 @@ async fn every_flow(sandbox: &Sandbox) {
         token_rejected(sandbox),
         no_token(sandbox),
         unknown_command_and_no_event(sandbox),
+        printed(sandbox),
     );
     let (hello, long, failed, reported, undelivered, ..) = statuses;
     assert_eq!([hello, long, reported], [const { ExecutionStatus::Succeeded }; 3]);
@@ -87,6 +90,16 @@ async fn no_token(sandbox: &Sandbox) {
     sandbox.create_script_document(DOCUMENT_WITHOUT_TOKEN, &[]).await;
     let id = sandbox.send_command(DOCUMENT_WITHOUT_TOKEN, NODES[1], &[("commands", "true")]).await;
     assert_eq!(sandbox.relay_outcomes_of(&id, 1).await, ["NoToken"]);
+}
+
+/// A script that prints the token of its own task.
+async fn printed(sandbox: &Sandbox) {
+    let mut task = shell_task(&[NODES[1]], &[]);
+    let parameters = task["Parameters"]["Parameters"].as_object_mut().expect("parameters");
+    parameters.remove("commands");
+    let line = "States.Array(States.Format('echo {}', $$.Task.Token))";
+    parameters.insert("commands.$".to_owned(), json!(line));
+    assert_eq!(sandbox.run_task(&task).await.status, ExecutionStatus::Succeeded);
 }
 
 /// Events with a real token in them that cannot be handled.
@@ -135,6 +148,12 @@ async fn no_flow_shows_a_token_in_any_log_at_trace() {
     let relay = texts.iter().find(|(name, _)| name == "run-command-relay-relay.log");
     assert!(relay.is_some_and(|(_, text)| !text.is_empty()), "the relay has a log");
     texts.push(("stdout and stderr of the sandbox".to_owned(), sandbox.words()));
+    // The page, which also has what scripts print and what tasks get.
+    let page = recorded(sandbox.ready()).await;
+    for output in ["hello\n", "[task token]\n"] {
+        assert!(page.iter().any(|entry| entry["stdout"] == output), "no output {output:?}");
+    }
+    texts.push(("the page".to_owned(), json!(page).to_string()));
     // What the functions got and have answered.
     let kept = sandbox.failed_events().await.into_iter();
     texts.extend(kept.map(|failed| ("the on-failure queue".to_owned(), failed.to_string())));
