@@ -426,7 +426,8 @@ impl Place {
         };
         let (events, received) = mpsc::unbounded_channel();
         let documents = Arc::clone(&*DOCUMENTS) as _;
-        (RunCommand::new(settings, documents, Arc::new(NoParameters), events), received)
+        let (parameters, observer) = (Arc::new(NoParameters), Arc::new(()));
+        (RunCommand::new(settings, documents, parameters, events, observer), received)
     }
 
     fn programs(&self) -> PathBuf {
