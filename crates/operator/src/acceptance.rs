@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::acceptance::cases::{Case, Place};
+use crate::acceptance::cases::{Case, Doing, Place};
 use crate::acceptance::running::{Done, Run};
 use crate::aws::Aws;
 use crate::cli::Acceptance;
@@ -62,16 +62,15 @@ pub async fn run(
             printable(&stack.name)
         ))
     })?;
+    let place = Place { stack, node, tag, disturb: acceptance.disturb, run: &id };
+    let cases = cases::chosen(cases::cases(&place), &acceptance.cases)?;
     check_node(aws, stack, node).await?;
     events::remove_leftovers(aws, stack, now).await?;
 
-    let place = Place { stack, node, tag, run: &id };
     let run = Arc::new(Run::new(aws, stack, id.clone(), node, &machine));
     let made = Mutex::new(Made::default());
-    let cases = cases::cases(&place);
-    let lost = acceptance.disturb.then(|| cases::lost_event(&place));
     let outcome = tokio::select! {
-        outcome = all(aws, stack, &run, &made, cases, lost) => outcome.map(Some),
+        outcome = all(aws, stack, &run, &made, cases) => outcome.map(Some),
         _ = tokio::signal::ctrl_c() => Ok(None),
     };
     Run::progress("removing what was made");
@@ -101,7 +100,6 @@ async fn all(
     run: &Arc<Run>,
     made: &Mutex<Made>,
     cases: Vec<Case>,
-    lost: Option<Case>,
 ) -> Result<Outcome, Problem> {
     let locked = || made.lock().unwrap_or_else(PoisonError::into_inner);
     locked().queue_url = Some(String::new());
@@ -110,6 +108,8 @@ async fn all(
     locked().queue_url = Some(queue_url.clone());
     sleep(events::RULE_SETTLES).await;
 
+    let (lost, cases): (Vec<_>, Vec<_>) =
+        cases.into_iter().partition(|case| case.doing == Doing::LoseEvent);
     let names: Vec<_> = cases.iter().map(|case| case.name).collect();
     let permits = Arc::new(Semaphore::new(CASES_AT_A_TIME));
     let mut running = JoinSet::new();
@@ -125,7 +125,7 @@ async fn all(
         done.push(ended.map_err(|_| Problem::new("a case ended unexpectedly"))??);
     }
     done.sort_by_key(|done| names.iter().position(|name| *name == done.case.name));
-    if let Some(case) = lost {
+    for case in lost {
         let rule = events::relay_rule(aws, stack).await?;
         locked().disabled_rule = Some(rule.clone());
         events::set_enabled(aws, &rule, false).await?;

@@ -83,6 +83,9 @@ pub struct Acceptance {
     /// Also lose an event: the relay's rule is disabled while one command ends.
     #[arg(long, requires = "run")]
     pub disturb: bool,
+    /// Run only the case of this name. May be repeated.
+    #[arg(long = "case", value_name = "NAME", requires = "run")]
+    pub cases: Vec<String>,
     /// The directory of the report, which must not exist; without it, one in the working directory.
     #[arg(long, value_name = "DIRECTORY", requires = "run")]
     pub report: Option<PathBuf>,

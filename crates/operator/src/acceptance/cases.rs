@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::acceptance::came::Came;
+use crate::problem::Problem;
+use crate::shown::printable;
 use crate::stack::Stack;
 
 /// Longer than any case waits for its node, so only the limits that a case is about are reached.
@@ -66,6 +68,8 @@ pub struct Place<'a> {
     pub node: &'a str,
     /// A tag for a case with targets.
     pub tag: Option<(&'a str, &'a str)>,
+    /// Whether there is the case that disturbs others.
+    pub disturb: bool,
     /// The id of the run.
     pub run: &'a str,
 }
@@ -109,7 +113,7 @@ pub fn file(run: &str, case: &str) -> String {
     format!("/tmp/relayctl-{run}-{case}")
 }
 
-/// All cases that do not disturb others. Those that take longest come first.
+/// All cases. Those that take longest come first, and the one that disturbs others comes last.
 pub fn cases(place: &Place<'_>) -> Vec<Case> {
     let mut cases = limits(place);
     cases.extend(ends(place));
@@ -117,7 +121,25 @@ pub fn cases(place: &Place<'_>) -> Vec<Case> {
     cases.extend(documents(place));
     cases.extend(outputs(place));
     cases.extend(automations(place));
+    if place.disturb {
+        cases.push(lost_event(place));
+    }
     cases
+}
+
+/// The cases of these names, or all if there is no name. Fails for a name that no case has.
+pub fn chosen(mut cases: Vec<Case>, names: &[String]) -> Result<Vec<Case>, Problem> {
+    let known: Vec<_> = cases.iter().map(|case| case.name).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(Problem::new(format!(
+            "expected the name of a case, got `{}`. Correct --case: there are {}; with --tag, also tag; \
+             with --disturb, also lost-event",
+            printable(unknown),
+            known.join(", ")
+        )));
+    }
+    cases.retain(|case| names.is_empty() || names.iter().any(|name| name == case.name));
+    Ok(cases)
 }
 
 /// What ends a script from outside.
@@ -342,7 +364,7 @@ fn automations(place: &Place<'_>) -> Vec<Case> {
 }
 
 /// The case that disturbs others.
-pub fn lost_event(place: &Place<'_>) -> Case {
+fn lost_event(place: &Place<'_>) -> Case {
     Case {
         doing: Doing::LoseEvent,
         expected: "success within two intervals".to_owned(),

@@ -164,6 +164,27 @@ async fn an_interrupted_run_leaves_nothing() {
     nothing_is_left(&sandbox, run.expect("an id")).await;
 }
 
+/// A name that is none, or one of a case whose option is not given.
+#[tokio::test]
+async fn a_case_that_is_unknown_is_refused() {
+    let sandbox = Sandbox::shared().await;
+    let (_directory, report) = report();
+    for name in ["nobodys", "lost-event", "tag"] {
+        let mut command = program(&sandbox);
+        command.args(arguments(&report)).args(["--stack", crate::STACK]);
+        let said = run(command.args(["--case", "exit-0", "--case", name])).problem();
+        let expected =
+            format!("expected the name of a case, got `{name}`. Correct --case: there are ");
+        assert!(said.contains(&expected), "{said}");
+        for known in
+            ["task-timeout, stopped, ", "with --tag, also tag; with --disturb, also lost-event"]
+        {
+            assert!(said.contains(known), "{said}");
+        }
+    }
+    assert!(!report.exists());
+}
+
 /// What cannot work is said before anything is made.
 #[tokio::test]
 async fn a_node_that_cannot_be_used_is_refused() {
@@ -185,5 +206,7 @@ async fn a_node_that_cannot_be_used_is_refused() {
     }
     let said = said(NODES[0], directory.path());
     assert!(said.contains("expected a directory that does not exist yet"), "{said}");
+    let queues = sandbox.call("sqs", "AmazonSQS.ListQueues", &json!({})).await.to_string();
+    assert!(!queues.contains("-run-"), "{queues}");
     assert_eq!(json!(report.exists()), json!(false));
 }
