@@ -87,7 +87,8 @@ async fn every_case_comes_as_expected_and_nothing_is_left() {
 }
 
 fn read(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).expect("JSON")
 }
 
@@ -107,13 +108,13 @@ async fn no_secret_is_in(sandbox: &Sandbox, report: &Path) {
     }
     for (text, path) in &files {
         for secret in [ACCOUNT, NODES[0], NODES[1], NODES[2]] {
-            assert!(!text.contains(secret), "{secret} is in {path:?}");
+            assert!(!text.contains(secret), "{secret} is in {}", path.display());
         }
         for command in &commands {
             let id = command.command_id().expect("an id");
-            assert!(!text.contains(id), "{id} is in {path:?}");
+            assert!(!text.contains(id), "{id} is in {}", path.display());
             if let Some(token) = task_token(command) {
-                assert!(!Secret::new(token).is_in(text), "a token is in {path:?}");
+                assert!(!Secret::new(token).is_in(text), "a token is in {}", path.display());
             }
         }
     }
