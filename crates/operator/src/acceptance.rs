@@ -162,7 +162,8 @@ fn left(stack: &Stack, run: &Run, made: &Mutex<Made>) -> Problem {
     let mut sentence = format!(
         "interrupted twice. Executions with names that begin with relayctl-{id} may still run: stop \
          them. The rule and the queue {name} may be left: the next run removes them after an hour. On \
-         the node, files /tmp/relayctl-{id}-* may be left: remove them",
+         the node, files /tmp/relayctl-{id}-* may be left: remove them, which also ends their \
+         scripts",
         id = run.id
     );
     if let Some(rule) = &made.disabled_rule {

@@ -11,8 +11,8 @@ use crate::stack::Stack;
 const TASK_SECONDS: u64 = 600;
 /// `TimeoutSeconds` of the task that times out. Its script starts within this time.
 const SHORT_TASK_SECONDS: u64 = 10;
-/// How long a script sleeps that is not to end by itself.
-const FOREVER: &str = "sleep 600";
+/// How long a script lasts that is not to end by itself, in seconds. Longer than the look at it.
+const FOREVER_SECONDS: u64 = 3_000;
 /// Bytes in the input of the state whose output is large. With the default `outputBytes`, a state has
 /// room for 65,536.
 const INPUT_BYTES: usize = 60_000;
@@ -106,6 +106,15 @@ impl Place<'_> {
     fn begun(&self, case: &str) -> String {
         format!("echo $$ > {}", self.file(case))
     }
+
+    /// Lasts until the file of the case is removed, so that the clean-up also ends a script that
+    /// nothing else ended.
+    fn last(&self, case: &str) -> String {
+        let file = self.file(case);
+        format!(
+            "i=0; while [ -e {file} ] && [ $i -lt {FOREVER_SECONDS} ]; do i=$((i+1)); sleep 1; done"
+        )
+    }
 }
 
 /// The file of a case on the node.
@@ -154,7 +163,7 @@ fn limits(place: &Place<'_>) -> Vec<Case> {
         ],
     );
     abandoned.arguments["Parameters"]["onAbandon"] = json!(["Continue"]);
-    let mut timed_out = place.script("executionTimeout", &[FOREVER]);
+    let mut timed_out = place.script("executionTimeout", &[&format!("sleep {FOREVER_SECONDS}")]);
     timed_out.arguments["Parameters"]["executionTimeout"] = json!(["5"]);
     vec![
         Case {
@@ -163,7 +172,7 @@ fn limits(place: &Place<'_>) -> Vec<Case> {
             expected: "States.Timeout, script gone".to_owned(),
             fits: |came| came.error_is("States.Timeout") && came.watched_is("gone"),
             why: "A script whose task has timed out runs on: the sweep does not cancel it in time.",
-            ..place.script("task-timeout", &[&begun("task-timeout"), FOREVER])
+            ..place.script("task-timeout", &[&begun("task-timeout"), &place.last("task-timeout")])
         },
         Case {
             doing: Doing::Stop,
@@ -173,7 +182,7 @@ fn limits(place: &Place<'_>) -> Vec<Case> {
                     && came.watched_s.is_some_and(|seconds| seconds <= GONE_SECONDS_MAX)
             },
             why: "A script runs on after its execution was stopped.",
-            ..place.script("stopped", &[&begun("stopped"), FOREVER])
+            ..place.script("stopped", &[&begun("stopped"), &place.last("stopped")])
         },
         Case {
             doing: Doing::Abandon,
@@ -366,6 +375,7 @@ fn automations(place: &Place<'_>) -> Vec<Case> {
 /// The case that disturbs others.
 fn lost_event(place: &Place<'_>) -> Case {
     Case {
+        task_seconds: TASK_SECONDS + 2 * place.stack.sweep_interval.as_secs(),
         doing: Doing::LoseEvent,
         expected: "success within two intervals".to_owned(),
         fits: |came| came.succeeded() && came.in_time,

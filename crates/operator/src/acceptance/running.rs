@@ -18,10 +18,10 @@ use crate::stack::Stack;
 
 /// From one look at an execution to the next.
 const POLL_PAUSE: Duration = Duration::from_secs(1);
-/// Longer than the task of any case, with its wait for the node.
-const EXECUTION_SECONDS_MAX: u64 = 700;
 /// How long a look on the node waits for what it looks for, in seconds.
 const LOOK_SECONDS: u64 = 60;
+/// The same for a script that must be gone within half of it, and on top of two intervals of the sweep.
+const GONE_LOOK_SECONDS: u64 = 20;
 /// A task needs at least this many intervals of the sweep for its heartbeat.
 const HEARTBEAT_INTERVALS: u64 = 5;
 
@@ -113,13 +113,10 @@ impl Run {
     ) -> Result<(String, Option<f64>), Problem> {
         let file = file(&self.id, case.name);
         let began = format!("[ -s {file} ]");
-        let looks = [("begun", began, LOOK_SECONDS)];
-        for (what, test, seconds) in looks {
-            let (seen, _) = self.look(case.name, what, &test, seconds, calls).await?;
-            if seen != what {
-                self.stop(arn).await?;
-                return Ok(("not begun".to_owned(), None));
-            }
+        let (seen, _) = self.look(case.name, "begun", &began, LOOK_SECONDS, calls).await?;
+        if seen != "begun" {
+            self.stop(arn).await?;
+            return Ok(("not begun".to_owned(), None));
         }
         if case.doing == Doing::TimeOut {
             self.timed_out(arn, case.task_seconds).await?;
@@ -129,8 +126,8 @@ impl Run {
         let gone = format!("! kill -0 $(cat {file}) 2>/dev/null");
         let (what, test, seconds) = match case.doing {
             Doing::Abandon => ("ended", format!("grep -q ended {file}"), LOOK_SECONDS),
-            Doing::TimeOut => ("gone", gone, 2 * self.interval_s + LOOK_SECONDS / 6),
-            _ => ("gone", gone, LOOK_SECONDS / 4),
+            Doing::TimeOut => ("gone", gone, 2 * self.interval_s + GONE_LOOK_SECONDS),
+            _ => ("gone", gone, GONE_LOOK_SECONDS),
         };
         let seen = self.look(case.name, what, &test, seconds, calls).await?;
         if case.doing == Doing::TimeOut {
@@ -219,7 +216,7 @@ impl Run {
 
     /// Waits until an execution has ended, and reads all about it.
     async fn ended(&self, arn: &str, task_seconds: u64) -> Result<Calls, Problem> {
-        let limit = Duration::from_secs((task_seconds + LOOK_SECONDS).min(EXECUTION_SECONDS_MAX));
+        let limit = Duration::from_secs(task_seconds + LOOK_SECONDS);
         let began = Instant::now();
         while described(&self.step_functions, arn).await?["status"] == "RUNNING" {
             if began.elapsed() > limit {

@@ -6,10 +6,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use end_to_end::secret::Secret;
-use sandbox_client::{ACCOUNT, NODES, Sandbox, task_token, unique_number};
+use sandbox_client::{ACCOUNT, NODES, Sandbox, eventually, task_token, unique_number};
 use serde_json::{Value, json};
 
-use crate::{check_lines, program, regex, run, shape};
+use crate::{check, check_lines, program, regex, relayctl, run, shape};
 
 const SWEEPS: [&str; 2] = ["--schedule-seconds", "5"];
 
@@ -136,6 +136,54 @@ fn steady(text: &str, report: &Path) -> String {
         text = regex(pattern).replace_all(&text, with).into_owned();
     }
     text
+}
+
+/// The stack is fine when it is checked. Then nobody cancels the script of a stopped execution.
+#[tokio::test]
+async fn a_case_that_differs_is_told_and_ended() {
+    let sandbox = Sandbox::start(&crate::NO_SWEEPS).await;
+    check::sweep(&sandbox).await;
+    let checked = relayctl(&sandbox, &["check"]).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let describe = ["cloudformation", "describe-stack-resource", "--stack-name", crate::STACK];
+    let rule = ["--logical-resource-id", "ExecutionStoppedRule"];
+    let rule = sandbox.aws_cli(&[&describe[..], &rule].concat());
+    let rule = rule["StackResourceDetail"]["PhysicalResourceId"].as_str().expect("a rule");
+
+    let (_directory, report) = report();
+    let mut command = program(&sandbox);
+    command.args(arguments(&report)).args(["--case", "stopped", "--stack", crate::STACK]);
+    let began = Instant::now();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    // It is made after the checks, and some seconds before the case.
+    eventually("the queue of the run", async || {
+        let queues = sandbox.call("sqs", "AmazonSQS.ListQueues", &json!({})).await.to_string();
+        queues.contains("-run-").then_some(())
+    })
+    .await;
+    sandbox.aws_cli(&["events", "disable-rule", "--name", rule]);
+    let output = child.wait_with_output().expect("what it said");
+    let said = crate::said(output);
+    check_lines(&said);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""), "{said:?}");
+    let (_, of_run) = said.stdout.split_once("Acceptance run ").expect("what came of the run");
+    insta::assert_snapshot!("a_case_that_differs", steady(of_run, &report));
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+
+    // Removing its file has ended the script.
+    let commands = sandbox.commands().await;
+    let of_case = |comment: &str| comment.ends_with("-stopped");
+    let stopped = commands.iter().find(|command| command.comment().is_some_and(of_case));
+    let id = stopped.and_then(|command| command.command_id()).expect("the command");
+    eventually("the end of the script", async || {
+        let commands = sandbox.commands().await;
+        let command = commands.iter().find(|command| command.command_id() == Some(id))?;
+        (command.status()?.as_str() == "Success").then_some(())
+    })
+    .await;
+    sandbox.aws_cli(&["events", "enable-rule", "--name", rule]);
+    let run = read(&report.join("report.json"))["Run"].as_str().expect("an id").to_owned();
+    nothing_is_left(&sandbox, &run).await;
 }
 
 #[tokio::test]

@@ -330,7 +330,7 @@ fn check_headings(json: &Value) {
 }
 
 /// A sweep, which is in the metrics some time later.
-async fn sweep(sandbox: &Sandbox) {
+pub(crate) async fn sweep(sandbox: &Sandbox) {
     let event = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} });
     sandbox.invoke(&format!("{STACK}-sweep"), &event).await;
     eventually("the sweep in the metrics", async || {

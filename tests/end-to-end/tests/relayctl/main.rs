@@ -78,7 +78,10 @@ async fn relayctl_json(sandbox: &Sandbox, arguments: &[&str], code: i32) -> Valu
 }
 
 fn run(command: &mut Command) -> Said {
-    let Output { status, stdout, stderr } = command.output().expect("relayctl runs");
+    said(command.output().expect("relayctl runs"))
+}
+
+fn said(Output { status, stdout, stderr }: Output) -> Said {
     Said {
         code: status.code(),
         stdout: String::from_utf8(stdout).expect("UTF-8"),
