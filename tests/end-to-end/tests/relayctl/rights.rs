@@ -1,5 +1,5 @@
-//! The role that only reads, in infra/README.md: each command works with it, needs each of its actions, and
-//! calls nothing else.
+//! The policies for relayctl in infra/README.md: each command works with them, needs each of their actions,
+//! and calls nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,6 +11,9 @@ use crate::{EXECUTION_NAME, NO_SWEEPS, Said, check_lines, command_of, program, r
 
 const ROLE: &str = "reader";
 const POLICY: &str = "relayctl";
+/// Headings of infra/README.md.
+const READS: &str = "\n### A role that only reads\n";
+const RUNS: &str = "\n### The acceptance run\n";
 /// The account in the README.
 const ACCOUNT_OF_EXAMPLE: &str = "111122223333";
 /// Calls by REST, as the log has them: method and the end of the path.
@@ -27,9 +30,9 @@ async fn the_policy_is_what_the_commands_need_and_no_more() {
     let options = [&NO_SWEEPS[..], &["--enforce-policies"]].concat();
     let sandbox = &Sandbox::start(&options).await;
     let commands = commands(sandbox).await;
-    let policy = policy();
+    let policy = policy(READS);
     let role = create_role(sandbox);
-    put(sandbox, &policy);
+    put(sandbox, POLICY, &policy);
     let credentials = assume(sandbox, &role);
 
     // With the whole policy.
@@ -49,11 +52,46 @@ async fn the_policy_is_what_the_commands_need_and_no_more() {
 
     // Without one action.
     for action in &actions {
-        put(sandbox, &without(&policy, action));
+        put(sandbox, POLICY, &without(&policy, action));
         let said = relayctl(sandbox, &credentials, called[action]);
         assert!(matches!(said.code, Some(1 | 2)), "without {action}: {said:?}");
         assert_eq!(missing(&said), BTreeSet::from([action.clone()]), "{said:?}");
     }
+}
+
+/// The acceptance run with the policy of its section and that of a role that only reads, which `check`
+/// needs. Each action of the former is called.
+#[tokio::test]
+async fn the_policies_are_what_the_acceptance_run_needs() {
+    let sandbox = &Sandbox::start(&["--enforce-policies", "--schedule-seconds", "5"]).await;
+    let (reads, runs) = (policy(READS), policy(RUNS));
+    let role = create_role(sandbox);
+    put(sandbox, POLICY, &reads);
+    put(sandbox, "relayctl-run", &runs);
+    let credentials = assume(sandbox, &role);
+    let directory = tempfile::tempdir().expect("a directory");
+    let report = directory.path().join("report").display().to_string();
+    let cases = ["--case", "stopped", "--case", "automation-ids", "--case", "lost-event"];
+    let words = ["check", "--run", "--disturb", "--node", NODES[0], "--report", &report];
+    let words: Vec<_> = words.into_iter().chain(cases).map(str::to_owned).collect();
+    let said = relayctl(sandbox, &credentials, &words);
+    assert_eq!(missing(&said), BTreeSet::new(), "{said:?}");
+    let (_, of_run) = said.stdout.split_once("Acceptance run ").expect("what came of the run");
+    let fitting = of_run.lines().filter(|line| line.starts_with("  √ ")).count();
+    assert_eq!((fitting, of_run.contains('×')), (3, false), "{of_run}");
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+
+    let calls = calls(sandbox);
+    for call in &calls {
+        assert!(call["refused"].is_null(), "{call}");
+    }
+    let called: BTreeSet<_> = calls.iter().map(action_of).collect();
+    let (reads, runs) = (actions(&reads), actions(&runs));
+    let not_called: Vec<_> = runs.difference(&called).collect();
+    assert_eq!(not_called, [] as [&String; 0]);
+    let unknown: Vec<_> =
+        called.iter().filter(|one| !runs.contains(*one) && !reads.contains(*one)).collect();
+    assert_eq!(unknown, [] as [&String; 0]);
 }
 
 /// Each command that only reads, where there is something to read.
@@ -144,8 +182,8 @@ fn create_role(sandbox: &Sandbox) -> String {
     created["Role"]["Arn"].as_str().expect("an ARN").to_owned()
 }
 
-fn put(sandbox: &Sandbox, policy: &Value) {
-    let put = ["iam", "put-role-policy", "--role-name", ROLE, "--policy-name", POLICY];
+fn put(sandbox: &Sandbox, name: &str, policy: &Value) {
+    let put = ["iam", "put-role-policy", "--role-name", ROLE, "--policy-name", name];
     let document = policy.to_string();
     sandbox.aws_cli(&[&put[..], &["--policy-document", &document]].concat());
 }
@@ -155,10 +193,10 @@ fn assume(sandbox: &Sandbox, role: &str) -> Value {
     sandbox.aws_cli(&assume)["Credentials"].take()
 }
 
-/// The policy in the section of infra/README.md, for the account of the sandbox.
-fn policy() -> Value {
+/// The policy in the section of infra/README.md with this heading, for the account of the sandbox.
+fn policy(heading: &str) -> Value {
     let readme = fs::read_to_string(workspace().join("infra/README.md")).expect("the README");
-    let (_, section) = readme.split_once("\n### A role that only reads\n").expect("the section");
+    let (_, section) = readme.split_once(heading).expect("the section");
     let (_, json) = section.split_once("```json\n").expect("the policy");
     let (json, _) = json.split_once("```").expect("the end of the policy");
     serde_json::from_str(&json.replace(ACCOUNT_OF_EXAMPLE, ACCOUNT)).expect("JSON")
