@@ -135,6 +135,8 @@ async fn what_is_gone_is_named() {
         "ReserveConcurrency=false",
         "--parameter",
         "ExtraDocumentNames=Absent,WithoutToken,WithToken",
+        "--parameter",
+        "NodeTagValue=that-no-node-has",
     ];
     let sandbox = &Sandbox::start(&parameters).await;
     sandbox.create_script_document("WithoutToken", &[]).await;
