@@ -154,12 +154,14 @@ pub fn chosen(mut cases: Vec<Case>, names: &[String]) -> Result<Vec<Case>, Probl
 /// What ends a script from outside.
 fn limits(place: &Place<'_>) -> Vec<Case> {
     let begun = |case| place.begun(case);
+    let file = place.file("onAbandon-Continue");
     let mut abandoned = place.script(
         "onAbandon-Continue",
         &[
             &begun("onAbandon-Continue"),
             "sleep 15",
-            &format!("echo ended > {}", place.file("onAbandon-Continue")),
+            // The clean-up may have removed it meanwhile.
+            &format!("if [ -e {file} ]; then echo ended > {file}; fi"),
         ],
     );
     abandoned.arguments["Parameters"]["onAbandon"] = json!(["Continue"]);

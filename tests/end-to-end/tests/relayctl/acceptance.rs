@@ -193,11 +193,15 @@ async fn an_interrupted_run_leaves_nothing() {
     let mut command = program(&sandbox);
     command.args(arguments(&report)).args(["--stack", crate::STACK]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while sandbox.commands().await.len() < 3 {
-        assert!(Instant::now() < deadline, "no commands");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    // This script goes on after its execution was stopped, and writes again at its end.
+    let goes_on = eventually("the script that goes on", async || {
+        let commands = sandbox.commands().await;
+        let is_it = |comment: &str| comment.ends_with("-onAbandon-Continue");
+        let command = commands.iter().find(|command| command.comment().is_some_and(is_it))?;
+        let file = format!("/tmp/{}", command.comment()?);
+        Path::new(&file).exists().then(|| command.command_id().expect("an id").to_owned())
+    })
+    .await;
     let killed =
         std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(killed.expect("kill").success());
@@ -210,6 +214,12 @@ async fn an_interrupted_run_leaves_nothing() {
     let commands = sandbox.commands().await;
     let comment = commands.iter().find_map(|command| command.comment()).expect("a comment");
     let run = comment.strip_prefix("relayctl-").expect("a run").split('-').next();
+    let ended = || async {
+        let commands = sandbox.commands().await;
+        let command = commands.iter().find(|command| command.command_id() == Some(&goes_on))?;
+        (command.status()?.as_str() == "Success").then_some(())
+    };
+    eventually("the end of the script that goes on", ended).await;
     nothing_is_left(&sandbox, run.expect("an id")).await;
 }
 
