@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 /// List prices in dollars, as in infra/README.md, "Cost".
 const TRANSITION: f64 = 0.000_025;
 const AUTOMATION_STEP: f64 = 0.002;
+/// Lambda.
+const REQUEST: f64 = 0.000_000_2;
+const GIGABYTE_SECOND: f64 = 0.000_013_3;
 /// A request, and a second at 0.25 GB, which is more than it takes.
-const INVOCATION: f64 = 0.000_000_2 + 0.25 * 0.000_013_3;
-/// SQS, Standard queues.
+const INVOCATION: f64 = REQUEST + 0.25 * GIGABYTE_SECOND;
+/// SQS, Standard queues. It is not in infra/README.md.
 const QUEUE_REQUEST: f64 = 0.000_000_4;
 /// Charged steps of one of the stack's automations.
 const STEPS: usize = 2;
@@ -65,6 +68,33 @@ impl Used {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The number that follows this text in the section "Cost" of infra/README.md, each time.
+    #[track_caller]
+    fn told(before: &str) -> Vec<f64> {
+        let readme = include_str!("../../../../infra/README.md");
+        let (_, section) = readme.split_once("\n## Cost\n").expect("the section");
+        let is_of_number = |char: char| char.is_ascii_digit() || char == '.';
+        let numbers = section.split(before).skip(1).map(|rest| {
+            let end = rest.find(|char| !is_of_number(char)).unwrap_or(rest.len());
+            rest[..end].parse().expect("a number")
+        });
+        let numbers: Vec<f64> = numbers.collect();
+        assert!(!numbers.is_empty(), "{before} is not in the section");
+        numbers
+    }
+
+    #[test]
+    fn prices_are_those_of_the_readme() {
+        let are = |told: Vec<f64>, price: f64| {
+            assert!(told.iter().all(|told| (told / price - 1.0).abs() < 1e-9), "{told:?}, {price}");
+        };
+        are(told("transitions × $"), TRANSITION);
+        are(told("charged steps × $"), AUTOMATION_STEP);
+        let millions = told("relay, requests | 1,000 × $");
+        are(millions.iter().map(|price| price / 1e6).collect(), REQUEST);
+        are(told("0.25 GB × $"), GIGABYTE_SECOND);
+    }
 
     #[test]
     fn automations_are_what_costs() {
