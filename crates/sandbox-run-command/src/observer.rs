@@ -2,7 +2,6 @@
 
 use crate::documents::Given;
 use crate::status::StatusDetails;
-use crate::store::StepReport;
 
 /// Is told every change. It is called while the store is locked, so it must not call Run Command.
 pub trait Observer: Send + Sync {
@@ -62,16 +61,4 @@ pub struct InvocationResult {
     pub stdout: String,
     /// Their standard errors.
     pub stderr: String,
-}
-
-impl InvocationResult {
-    /// The result of these steps.
-    pub(crate) fn of(steps: &[StepReport]) -> Option<Self> {
-        let failed = steps.iter().find(|step| step.details != StatusDetails::Success);
-        let deciding = failed.or(steps.last())?;
-        let all = |text: fn(&StepReport) -> &str| steps.iter().map(text).collect();
-        let stdout = all(|step| &step.stdout);
-        let stderr = all(|step| &step.stderr);
-        Some(Self { response_code: deciding.response_code, stdout, stderr })
-    }
 }

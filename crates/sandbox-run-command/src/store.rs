@@ -81,7 +81,7 @@ impl Store {
             command_id: &command.id,
             instance_id: &invocation.instance_id,
             details: *details,
-            result: details.is_terminal().then(|| InvocationResult::of(steps)).flatten(),
+            result: details.is_terminal().then(|| result_of(steps)).flatten(),
             trace_output,
         });
     }
@@ -310,4 +310,14 @@ impl Store {
             self.publisher.command_changed(command, details.status());
         }
     }
+}
+
+/// What a command did on one node by these steps. `None` if none has begun.
+fn result_of(steps: &[StepReport]) -> Option<InvocationResult> {
+    let failed = steps.iter().find(|step| step.details != StatusDetails::Success);
+    let deciding = failed.or(steps.last())?;
+    let all = |text: fn(&StepReport) -> &str| steps.iter().map(text).collect();
+    let stdout = all(|step| &step.stdout);
+    let stderr = all(|step| &step.stderr);
+    Some(InvocationResult { response_code: deciding.response_code, stdout, stderr })
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::metrics::Datum;
+use super::datum::Datum;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

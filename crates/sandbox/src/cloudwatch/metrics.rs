@@ -14,29 +14,13 @@ use sandbox_run_command::locked::Locked;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use super::datum::Datum;
 use super::embedded::metrics_in;
 use crate::aws::Client;
 
 const PAUSE: Duration = Duration::from_secs(1);
 /// How much of a log is read at a time. A longer line is skipped.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
-
-/// One value of a metric.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Datum {
-    /// The namespace, such as `AWS/Lambda`.
-    pub namespace: String,
-    /// The metric.
-    pub name: String,
-    /// Names and values of dimensions.
-    pub dimensions: Vec<(String, String)>,
-    /// A unit of CloudWatch, such as `Count`.
-    pub unit: String,
-    /// When it was measured.
-    pub epoch_seconds: i64,
-    /// What was measured.
-    pub value: f64,
-}
 
 /// Where invocations are noted.
 #[derive(Debug, Clone, Default)]
