@@ -162,14 +162,14 @@ impl Sandbox {
     /// What was delivered to the relay of the events of this command: a line of the log each.
     pub fn deliveries(&self, command_id: &str) -> Vec<Value> {
         let mut lines = self.log("delivery");
-        lines.retain(|line| line["command_id"] == command_id);
+        lines.retain(|line| line["kind"] == "delivery" && line["command_id"] == command_id);
         lines
     }
 
     /// The attempts of asynchronous invocations that have ended: a line of the log each.
     pub fn attempts(&self) -> Vec<Value> {
         let mut lines = self.log("delivery");
-        lines.retain(|line| line["attempt"].is_u64());
+        lines.retain(|line| line["kind"] == "invocation" && line["attempt"].is_u64());
         lines
     }
 
