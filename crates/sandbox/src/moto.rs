@@ -23,7 +23,7 @@ macro_rules! programs {
 
 /// The Python program that starts moto, and its modules. They correct moto where it differs from
 /// AWS in what the project depends on.
-const PROGRAMS: [(&str, &str); 22] = programs![
+const PROGRAMS: [(&str, &str); 23] = programs![
     "authorization.py",
     "corrections/__init__.py",
     "corrections/cloudformation.py",
@@ -39,6 +39,7 @@ const PROGRAMS: [(&str, &str); 22] = programs![
     "corrections/s3.py",
     "corrections/sqs.py",
     "corrections/ssm.py",
+    "corrections/stack_resource.py",
     "corrections/step_functions.py",
     "door.py",
     "history.py",

@@ -23,7 +23,7 @@ use sandbox_run_command::locked::Locked;
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub use self::entry::{Entry, Subject};
+pub use self::entry::{Entry, HistoryEvent, Subject};
 use self::log::Log;
 use self::tokens::Tokens;
 
@@ -174,7 +174,7 @@ impl Logs {
             | Entry::Command { .. }
             | Entry::Node { .. }
             | Entry::Task { .. }
-            | Entry::History { .. }
+            | Entry::History(_)
             | Entry::Fault { .. } => None,
         }
     }

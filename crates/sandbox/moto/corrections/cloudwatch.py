@@ -21,6 +21,7 @@ from moto.core.request import Request, normalize_request
 from moto.core.utils import get_service_model, utcnow
 
 import moto_api
+from corrections.stack_resource import ResourceOfStack
 
 TARGET = "GraniteServiceVersion20100801"
 JSON = "application/x-amz-json-1.0"
@@ -105,17 +106,10 @@ def correct_states():
     CloudWatchBackend.put_metric_alarm = put_and_keep_state
 
 
-class AlarmOfStack(CloudFormationModel):
-    """AWS: CloudFormation creates AWS::CloudWatch::Alarm. Moto ignores this type.
+class AlarmOfStack(ResourceOfStack, CloudFormationModel):
+    """AWS: CloudFormation creates AWS::CloudWatch::Alarm. Moto ignores this type."""
 
-    Moto finds the class by itself, because it is a subclass of CloudFormationModel.
-    """
-
-    # Moto groups its models by the module that defines them.
     __module__ = "moto.cloudwatch.models"
-
-    def __init__(self, name):
-        self.physical_resource_id = name
 
     @staticmethod
     def cloudformation_name_type():
@@ -157,22 +151,10 @@ class AlarmOfStack(CloudFormationModel):
         return cls(resource_name)
 
     @classmethod
-    def update_from_cloudformation_json(
-        cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
-    ):
-        name = original_resource.physical_resource_id
-        return cls.create_from_cloudformation_json(
-            name, cloudformation_json, account_id, region_name
-        )
-
-    @classmethod
     def delete_from_cloudformation_json(
         cls, resource_name, cloudformation_json, account_id, region_name
     ):
         cloudwatch_backends[account_id][region_name].alarms.pop(resource_name, None)
-
-    def is_created(self):
-        return True
 
 
 def dimensions_of(dimensions):

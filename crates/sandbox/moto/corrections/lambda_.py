@@ -16,6 +16,7 @@ from moto.iam.models import iam_backends
 import moto_api
 import policies
 from corrections import kms
+from corrections.stack_resource import ResourceOfStack
 
 # What Lambda calls under the role of a function in a VPC.
 NETWORK_CALLS = ("CreateNetworkInterface", "DescribeNetworkInterfaces", "DeleteNetworkInterface")
@@ -37,29 +38,14 @@ def correct_event_invoke_config():
     LambdaBackend.put_function_event_invoke_config = put_function_event_invoke_config
 
 
-class EventInvokeConfigOfStack(CloudFormationModel):
-    """AWS: CloudFormation creates AWS::Lambda::EventInvokeConfig. Moto ignores this type.
+class EventInvokeConfigOfStack(ResourceOfStack, CloudFormationModel):
+    """AWS: CloudFormation creates AWS::Lambda::EventInvokeConfig. Moto ignores this type."""
 
-    Moto finds the class by itself, because it is a subclass of CloudFormationModel.
-    """
-
-    # Moto groups its models by the module that defines them.
     __module__ = "moto.awslambda.models"
-
-    def __init__(self, function_name):
-        self.physical_resource_id = function_name
-
-    @staticmethod
-    def cloudformation_name_type():
-        return ""
 
     @staticmethod
     def cloudformation_type():
         return "AWS::Lambda::EventInvokeConfig"
-
-    @classmethod
-    def has_cfn_attr(cls, attr):
-        return False
 
     @classmethod
     def create_from_cloudformation_json(
@@ -75,23 +61,6 @@ class EventInvokeConfigOfStack(CloudFormationModel):
             function_name, properties
         )
         return cls(function_name)
-
-    @classmethod
-    def update_from_cloudformation_json(
-        cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
-    ):
-        return cls.create_from_cloudformation_json(
-            new_resource_name, cloudformation_json, account_id, region_name
-        )
-
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls, resource_name, cloudformation_json, account_id, region_name
-    ):
-        """Nothing to do: the configuration is deleted with its function."""
-
-    def is_created(self):
-        return True
 
 
 def correct_environments():

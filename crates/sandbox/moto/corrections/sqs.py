@@ -7,6 +7,8 @@ from moto.core.common_models import CloudFormationModel
 from moto.sqs.exceptions import SQSException
 from moto.sqs.models import Queue, SQSBackend, sqs_backends
 
+from corrections.stack_resource import ResourceOfStack
+
 # SQS API, DeleteQueue.
 NAME_FREE_AFTER_SECONDS = 60
 
@@ -57,21 +59,10 @@ def correct_updates_of_stacks():
     Queue.update_from_cloudformation_json = update_from_cloudformation_json
 
 
-class QueuePolicyOfStack(CloudFormationModel):
-    """AWS: CloudFormation creates AWS::SQS::QueuePolicy. Moto ignores this type.
+class QueuePolicyOfStack(ResourceOfStack, CloudFormationModel):
+    """AWS: CloudFormation creates AWS::SQS::QueuePolicy. Moto ignores this type."""
 
-    Moto finds the class by itself, because it is a subclass of CloudFormationModel.
-    """
-
-    # Moto groups its models by the module that defines them.
     __module__ = "moto.sqs.models"
-
-    def __init__(self, name):
-        self.physical_resource_id = name
-
-    @staticmethod
-    def cloudformation_name_type():
-        return ""
 
     @staticmethod
     def cloudformation_type():
@@ -90,24 +81,6 @@ class QueuePolicyOfStack(CloudFormationModel):
             queue = sqs_backends[account_id][region_name].get_queue(url.rsplit("/", 1)[-1])
             queue.policy = json.dumps(properties["PolicyDocument"])
         return cls(resource_name)
-
-    @classmethod
-    def update_from_cloudformation_json(
-        cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
-    ):
-        name = original_resource.physical_resource_id
-        return cls.create_from_cloudformation_json(
-            name, cloudformation_json, account_id, region_name
-        )
-
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls, resource_name, cloudformation_json, account_id, region_name
-    ):
-        """Nothing to do: our stack deletes the queue, too."""
-
-    def is_created(self):
-        return True
 
 
 def correct():

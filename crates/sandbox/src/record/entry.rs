@@ -1,6 +1,6 @@
 //! What can be recorded. The names of the fields are those of the logs and of the page.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Something that happened. Ids are those of the AWS APIs.
 #[derive(Debug, Serialize)]
@@ -152,27 +152,8 @@ pub enum Entry {
         /// The ARN of the execution.
         execution: String,
     },
-    /// An event in the history of an execution, as `GetExecutionHistory` has it.
-    History {
-        /// The ARN of the execution.
-        execution: String,
-        /// The event's number in its history.
-        id: u64,
-        /// Its type, such as `TaskStateEntered`.
-        r#type: String,
-        /// When it happened, as Step Functions says.
-        at: String,
-        /// The state's name.
-        state: Option<String>,
-        /// The input of the execution.
-        input: Option<String>,
-        /// The output of the execution or of the task.
-        output: Option<String>,
-        /// The error's name.
-        error: Option<String>,
-        /// The error's cause.
-        cause: Option<String>,
-    },
+    /// An event in the history of an execution.
+    History(HistoryEvent),
     /// Something was made to go wrong, or not to any more.
     Fault {
         /// What.
@@ -193,4 +174,27 @@ pub struct Subject {
     pub execution: Option<String>,
     /// The number of a task.
     pub task: Option<u64>,
+}
+
+/// An event in the history of an execution, as `GetExecutionHistory` has it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HistoryEvent {
+    /// The ARN of the execution.
+    pub execution: String,
+    /// The event's number in its history.
+    pub id: u64,
+    /// Its type, such as `TaskStateEntered`.
+    pub r#type: String,
+    /// When it happened, as Step Functions says.
+    pub at: String,
+    /// The state's name.
+    pub state: Option<String>,
+    /// The input of the execution.
+    pub input: Option<String>,
+    /// The output of the execution or of the task.
+    pub output: Option<String>,
+    /// The error's name.
+    pub error: Option<String>,
+    /// The error's cause.
+    pub cause: Option<String>,
 }

@@ -4,26 +4,13 @@
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-use crate::record::{Entry, Record};
+use crate::record::{Entry, HistoryEvent, Record};
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Line {
     Token { execution: String, token: String },
-    Event(Event),
-}
-
-#[derive(Debug, Deserialize)]
-struct Event {
-    execution: String,
-    id: u64,
-    r#type: String,
-    at: String,
-    state: Option<String>,
-    input: Option<String>,
-    output: Option<String>,
-    error: Option<String>,
-    cause: Option<String>,
+    Event(HistoryEvent),
 }
 
 /// Records the lines until there are no more, as moto ends. What is no such line is left out.
@@ -39,10 +26,7 @@ pub async fn follow(lines: impl AsyncRead + Unpin, record: Record) {
 fn record_line(line: Line, record: &Record) {
     record.add(&match line {
         Line::Token { execution, token } => Entry::Task { task: record.task(&token), execution },
-        Line::Event(event) => {
-            let Event { execution, id, r#type, at, state, input, output, error, cause } = event;
-            Entry::History { execution, id, r#type, at, state, input, output, error, cause }
-        }
+        Line::Event(event) => Entry::History(event),
     });
 }
 
