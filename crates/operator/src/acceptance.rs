@@ -14,8 +14,6 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_ssm::types::InstanceInformationStringFilter;
-use callback_aws::call_error::call_error;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -24,7 +22,9 @@ use tokio::time::sleep;
 use crate::acceptance::cases::{Case, Doing, Place};
 use crate::acceptance::running::{Done, Run};
 use crate::aws::Aws;
+use crate::check::deployed::Deployed;
 use crate::cli::Acceptance;
+use crate::nodes::{PAGES_MAX, filter, managed, ping_status, tag_filter};
 use crate::printout::Printout;
 use crate::problem::Problem;
 use crate::shown::printable;
@@ -35,7 +35,7 @@ use crate::stack::Stack;
 const CASES_AT_A_TIME: usize = 5;
 
 /// What must be removed at the end, besides what [`Run`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Made {
     /// The URL of the queue, once there may be a rule and a queue.
     queue_url: Option<String>,
@@ -55,7 +55,7 @@ pub async fn run(
     let directory = directory(acceptance, &id)?;
     let node = acceptance.node.as_deref().unwrap_or_default();
     let tag = acceptance.tag.as_deref().map(key_and_value).transpose()?;
-    let machine = stack.check_state_machine.clone().ok_or_else(|| {
+    let machine = stack.check_state_machine().ok_or_else(|| {
         Problem::new(format!(
             "expected an output CheckStateMachineArn of stack {}, got none. Deploy it with \
              CreateCheckStateMachine=true",
@@ -67,7 +67,7 @@ pub async fn run(
     check_node(aws, stack, node).await?;
     events::remove_leftovers(aws, stack, now).await?;
 
-    let run = Arc::new(Run::new(aws, stack, id.clone(), node, &machine));
+    let run = Arc::new(Run::new(aws, stack, id.clone(), node, machine));
     let made = Mutex::new(Made::default());
     let outcome = tokio::select! {
         outcome = all(aws, stack, &run, &made, cases) => outcome.map(Some),
@@ -103,8 +103,7 @@ async fn all(
 ) -> Result<Outcome, Problem> {
     let locked = || made.lock().unwrap_or_else(PoisonError::into_inner);
     locked().queue_url = Some(String::new());
-    let machine = stack.check_state_machine.as_deref().unwrap_or_default();
-    let queue_url = events::create(aws, stack, &run.id, machine).await?;
+    let queue_url = events::create(aws, stack, &run.id, run.machine()).await?;
     locked().queue_url = Some(queue_url.clone());
     sleep(events::RULE_SETTLES).await;
 
@@ -133,12 +132,15 @@ async fn all(
     }
     done.sort_by_key(|done| names.iter().position(|name| *name == done.case.name));
     for case in lost {
-        let rule = events::relay_rule(aws, stack).await?;
-        locked().disabled_rule = Some(rule.clone());
-        events::set_enabled(aws, &rule, false).await?;
+        let deployed = Deployed::read(aws, stack).await;
+        let rule = deployed.physical_id("CommandEndedRule")?;
+        let rule =
+            rule.ok_or_else(|| Problem::new("the stack has no CommandEndedRule. Deploy it again"))?;
+        locked().disabled_rule = Some(rule.to_owned());
+        events::set_enabled(aws, rule, false).await?;
         sleep(events::DISABLED_RULE_SETTLES).await;
         done.push(run.case(case).await?);
-        events::set_enabled(aws, &rule, true).await?;
+        events::set_enabled(aws, rule, true).await?;
         locked().disabled_rule = None;
     }
     let (events, requests) = events::received(aws, &queue_url).await?;
@@ -148,12 +150,15 @@ async fn all(
 
 /// Removes all that was made. What cannot be removed does not keep the rest from being removed.
 async fn clean(aws: &Aws, stack: &Stack, run: &Run, made: &Mutex<Made>) -> Result<(), Problem> {
-    let Made { queue_url, disabled_rule } =
-        std::mem::take(&mut *made.lock().unwrap_or_else(PoisonError::into_inner));
+    let locked = || made.lock().unwrap_or_else(PoisonError::into_inner);
+    let Made { queue_url, disabled_rule } = locked().clone();
     let enabled = match &disabled_rule {
         Some(rule) => events::set_enabled(aws, rule, true).await,
         None => Ok(()),
     };
+    if enabled.is_ok() {
+        locked().disabled_rule = None;
+    }
     let removed = match &queue_url {
         Some(url) => events::remove(aws, &events::name(stack, &run.id), url).await,
         None => Ok(()),
@@ -245,23 +250,13 @@ async fn find_node(
     node: &str,
     tag: Option<(&str, &str)>,
 ) -> Result<Option<(String, String)>, Problem> {
-    let filter = |key: String, value: &str| {
-        let filter = InstanceInformationStringFilter::builder().key(key).values(value).build();
-        filter.map_err(|_| Problem::new("a filter of nodes is not valid"))
-    };
-    let mut request = aws.ssm.describe_instance_information();
-    request = request.filters(filter("InstanceIds".to_owned(), node)?);
+    let mut filters = vec![filter("InstanceIds", vec![node.to_owned()])?];
     if let Some((key, value)) = tag {
-        request = request.filters(filter(format!("tag:{key}"), value)?);
+        filters.push(tag_filter(key, value)?);
     }
-    let answer = request.send().await.map_err(|error| {
-        let error = call_error("DescribeInstanceInformation", &error);
-        Problem::call("ssm:DescribeInstanceInformation", &error)
-    })?;
-    let found = answer.instance_information_list.unwrap_or_default().into_iter().next();
-    Ok(found.map(|node| {
-        let ping = node.ping_status.map(|status| status.as_str().to_owned()).unwrap_or_default();
-        let platform = node.platform_type.map(|kind| kind.as_str().to_owned()).unwrap_or_default();
-        (printable(&ping), printable(&platform))
+    let (found, _) = managed(aws, filters, PAGES_MAX).await?;
+    Ok(found.into_iter().next().map(|node| {
+        let platform = node.platform_type.as_ref().map_or("", |kind| kind.as_str());
+        (ping_status(&node), printable(platform))
     }))
 }

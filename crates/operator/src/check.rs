@@ -6,7 +6,7 @@
 
 pub mod account;
 mod alarms;
-mod deployed;
+pub mod deployed;
 pub mod documents;
 pub mod functions;
 mod invocations;

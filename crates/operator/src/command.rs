@@ -1,21 +1,19 @@
 //! Commands with their limits, which the relay does not need.
 
-use aws_sdk_ssm::error::ProvideErrorMetadata;
 use aws_sdk_ssm::types::{self, CommandFilter, CommandFilterKey};
 use callback::{Command, CommandId};
-use callback_aws::call_error::call_error;
 use callback_aws::run_command::command;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
+use crate::call::{answer, found};
 use crate::problem::Problem;
 use crate::shown::shown;
 use crate::stack::Stack;
 use crate::times::iso;
 
-const OPERATION: &str = "ListCommands";
 /// The right for it.
 const ACTION: &str = "ssm:ListCommands";
 /// Maximum page size of `ListCommands` (SSM API, `MaxResults`).
@@ -98,14 +96,10 @@ pub async fn read(
     stack: &Stack,
     id: &CommandId,
 ) -> Result<Option<LimitedCommand>, Problem> {
-    match aws.ssm.list_commands().command_id(id.as_str()).send().await {
-        Ok(answer) => {
-            let found = answer.commands.unwrap_or_default().into_iter().next();
-            found.map(|command| LimitedCommand::new(stack, command)).transpose()
-        }
-        Err(error) if error.code() == Some("InvalidCommandId") => Ok(None),
-        Err(error) => Err(Problem::call(ACTION, &call_error(OPERATION, &error))),
-    }
+    let listed = aws.ssm.list_commands().command_id(id.as_str()).send().await;
+    let listed = found(ACTION, &["InvalidCommandId"], listed)?;
+    let command = listed.and_then(|listed| listed.commands?.into_iter().next());
+    command.map(|command| LimitedCommand::new(stack, command)).transpose()
 }
 
 /// The executing commands of the stack's documents that have a task token, oldest first, and whether
@@ -144,8 +138,7 @@ async fn executing_of(
     for _ in 0..PAGES_MAX {
         let request = aws.ssm.list_commands().set_filters(Some(filters.clone()));
         let request = request.max_results(PAGE_ITEMS_MAX).set_next_token(next_token);
-        let page = request.send().await;
-        let page = page.map_err(|error| Problem::call(ACTION, &call_error(OPERATION, &error)))?;
+        let page = answer(ACTION, request.send().await)?;
         for listed in page.commands.unwrap_or_default() {
             commands.push(LimitedCommand::new(stack, listed)?);
         }

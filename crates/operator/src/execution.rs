@@ -2,16 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aws_sdk_sfn::config::http::HttpResponse;
-use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
 use callback::CommandId;
-use callback_aws::call_error::call_error;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
+use crate::call::{answer, found};
 use crate::problem::Problem;
 use crate::shown::{after_colon, printable};
 use crate::stack::Stack;
@@ -90,16 +88,10 @@ impl Execution {
 
     /// Reads an execution and its history, if it exists.
     async fn find(aws: &Aws, arn: &ExecutionArn) -> Result<Option<Self>, Problem> {
-        let answer =
+        let described =
             aws.step_functions.describe_execution().execution_arn(arn.as_str()).send().await;
-        let described = match answer {
-            Ok(described) => described,
-            Err(error) if does_not_exist(&error) => return Ok(None),
-            Err(error) => {
-                let error = call_error("DescribeExecution", &error);
-                return Err(Problem::call("states:DescribeExecution", &error));
-            }
-        };
+        let described = found("states:DescribeExecution", &["ExecutionDoesNotExist"], described)?;
+        let Some(described) = described else { return Ok(None) };
         let (events, is_cut) = history(aws, arn).await?;
         let is_running = described.status == ExecutionStatus::Running;
         Ok(Some(Self {
@@ -161,10 +153,8 @@ impl Machines {
         let pages = if patterns.is_empty() { 0 } else { MACHINE_PAGES_MAX };
         for _ in 0..pages {
             let request = aws.step_functions.list_state_machines().max_results(PAGE_MACHINES_MAX);
-            let page = request.set_next_token(next_token).send().await.map_err(|error| {
-                let error = call_error("ListStateMachines", &error);
-                Problem::call("states:ListStateMachines", &error)
-            })?;
+            let page = request.set_next_token(next_token).send().await;
+            let page = answer("states:ListStateMachines", page)?;
             let found = page.state_machines.into_iter().map(|machine| machine.state_machine_arn);
             arns.extend(found.filter(|arn| stack.answers(arn)));
             next_token = page.next_token.filter(|token| !token.is_empty());
@@ -213,12 +203,9 @@ impl Machines {
 
 /// The command that an automation has started, if it has.
 pub async fn command_of_automation(aws: &Aws, id: &str) -> Result<Option<CommandId>, Problem> {
-    let answer = aws.ssm.get_automation_execution().automation_execution_id(id).send().await;
-    let answer = answer.map_err(|error| {
-        let error = call_error("GetAutomationExecution", &error);
-        Problem::call("ssm:GetAutomationExecution", &error)
-    })?;
-    let steps = answer.automation_execution.and_then(|execution| execution.step_executions);
+    let read = aws.ssm.get_automation_execution().automation_execution_id(id).send().await;
+    let read = answer("ssm:GetAutomationExecution", read)?;
+    let steps = read.automation_execution.and_then(|execution| execution.step_executions);
     let outputs = steps.into_iter().flatten().filter_map(|step| step.outputs);
     let mut ids = outputs.filter_map(|outputs| outputs.get("CommandId")?.first().cloned());
     Ok(ids.find_map(|id| CommandId::parse(&id).ok()))
@@ -231,10 +218,8 @@ async fn history(aws: &Aws, arn: &ExecutionArn) -> Result<(Vec<HistoryEvent>, bo
     for _ in 0..HISTORY_PAGES_MAX {
         let request = aws.step_functions.get_execution_history().execution_arn(arn.as_str());
         let request = request.reverse_order(true).max_results(PAGE_EVENTS_MAX);
-        let page = request.set_next_token(next_token).send().await.map_err(|error| {
-            let error = call_error("GetExecutionHistory", &error);
-            Problem::call("states:GetExecutionHistory", &error)
-        })?;
+        let page = request.set_next_token(next_token).send().await;
+        let page = answer("states:GetExecutionHistory", page)?;
         events.extend(page.events);
         next_token = page.next_token.filter(|token| !token.is_empty());
         if next_token.is_none() {
@@ -301,8 +286,4 @@ fn started(output: &str) -> Started {
         Some(id) => Started::Automation(id.as_str().to_owned()),
         None => Started::Other,
     }
-}
-
-fn does_not_exist<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    error.code() == Some("ExecutionDoesNotExist")
 }

@@ -1,22 +1,23 @@
-//! The agents of nodes: whether they respond.
+//! Managed nodes and their agents: whether they respond.
 
 use std::collections::HashMap;
 
-use aws_sdk_ssm::types::InstanceInformationStringFilter;
+use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter};
 use callback::InstanceId;
-use callback_aws::call_error::call_error;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::aws::Aws;
+use crate::call::answer;
 use crate::problem::Problem;
 use crate::shown::printable;
 
-/// Maximum number of nodes asked for in one call (SSM API, `DescribeInstanceInformation`,
-/// `MaxResults`).
+/// Maximum number of nodes asked for in one call: a page.
 const NODES_PER_CALL_MAX: usize = 50;
+/// Maximum page size (SSM API, `DescribeInstanceInformation`, `MaxResults`).
+const PAGE_NODES_MAX: i32 = 50;
 /// Maximum number of pages of one call. Pages can be shorter than requested.
-const PAGES_MAX: usize = 10;
+pub const PAGES_MAX: usize = 10;
 /// Maximum number of calls at the same time.
 const CALLS_AT_ONCE: usize = 5;
 
@@ -51,32 +52,57 @@ pub async fn agents<'a>(
 
 /// The agents of so many nodes as one call takes.
 async fn agents_of(aws: &Aws, nodes: Vec<String>) -> Result<Vec<(String, Agent)>, Problem> {
-    const OPERATION: &str = "DescribeInstanceInformation";
-    let filter = InstanceInformationStringFilter::builder().key("InstanceIds");
-    let filter = filter.set_values(Some(nodes)).build();
-    let filter = filter.map_err(|_| Problem::new("a filter of nodes is not valid"))?;
-    let mut agents = Vec::new();
+    let (found, _) = managed(aws, vec![filter("InstanceIds", nodes)?], PAGES_MAX).await?;
+    let agents = found.into_iter().map(|node| {
+        let agent = Agent {
+            ping_status: ping_status(&node),
+            last_ping: node
+                .last_ping_date_time
+                .and_then(|time| Timestamp::from_second(time.secs()).ok()),
+            version: printable(&node.agent_version.unwrap_or_default()),
+        };
+        (node.instance_id.unwrap_or_default(), agent)
+    });
+    Ok(agents.collect())
+}
+
+/// The managed nodes that fit these filters, and whether there are more than so many pages hold.
+pub async fn managed(
+    aws: &Aws,
+    filters: Vec<InstanceInformationStringFilter>,
+    pages_max: usize,
+) -> Result<(Vec<InstanceInformation>, bool), Problem> {
+    let mut nodes = Vec::new();
     let mut next_token = None;
-    for _ in 0..PAGES_MAX {
-        let request = aws.ssm.describe_instance_information().filters(filter.clone());
-        let page = request.set_next_token(next_token).send().await.map_err(|error| {
-            Problem::call("ssm:DescribeInstanceInformation", &call_error(OPERATION, &error))
-        })?;
-        for node in page.instance_information_list.unwrap_or_default() {
-            let status = node.ping_status.as_ref().map_or("", |status| status.as_str());
-            let agent = Agent {
-                ping_status: printable(status),
-                last_ping: node
-                    .last_ping_date_time
-                    .and_then(|time| Timestamp::from_second(time.secs()).ok()),
-                version: printable(&node.agent_version.unwrap_or_default()),
-            };
-            agents.push((node.instance_id.unwrap_or_default(), agent));
-        }
+    for _ in 0..pages_max {
+        let request = aws.ssm.describe_instance_information().set_filters(Some(filters.clone()));
+        let request = request.max_results(PAGE_NODES_MAX).set_next_token(next_token);
+        let page = answer("ssm:DescribeInstanceInformation", request.send().await)?;
+        nodes.extend(page.instance_information_list.unwrap_or_default());
         next_token = page.next_token.filter(|token| !token.is_empty());
         if next_token.is_none() {
-            break;
+            return Ok((nodes, false));
         }
     }
-    Ok(agents)
+    Ok((nodes, true))
+}
+
+/// A filter for nodes with one of these values.
+pub fn filter(key: &str, values: Vec<String>) -> Result<InstanceInformationStringFilter, Problem> {
+    let filter = InstanceInformationStringFilter::builder().key(key).set_values(Some(values));
+    filter.build().map_err(|_| Problem::new("a filter of nodes is not valid"))
+}
+
+/// A filter for nodes with this tag. A filter's value cannot be empty, so that of a tag without a value
+/// is its key.
+pub fn tag_filter(key: &str, value: &str) -> Result<InstanceInformationStringFilter, Problem> {
+    match value {
+        "" => filter("tag-key", vec![key.to_owned()]),
+        value => filter(&format!("tag:{key}"), vec![value.to_owned()]),
+    }
+}
+
+/// Such as `Online` or `ConnectionLost`.
+pub fn ping_status(node: &InstanceInformation) -> String {
+    printable(node.ping_status.as_ref().map_or("none", |status| status.as_str()))
 }

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
+use crate::call::answer;
 use crate::command::{self, LimitedCommand};
 use crate::execution::{MACHINES_MAX, Machines};
 use crate::printout::{Mark, Page, Printout, State};
@@ -154,10 +155,8 @@ async fn receive(aws: &Aws, stack: &Stack, entries: &mut Vec<Entry>) -> Result<b
         let request = request.message_attribute_names("All");
         let request =
             request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-        let answer = request.send().await.map_err(|error| {
-            Problem::call("sqs:ReceiveMessage", &call_error("ReceiveMessage", &error))
-        })?;
-        let messages = answer.messages.unwrap_or_default();
+        let read = answer("sqs:ReceiveMessage", request.send().await)?;
+        let messages = read.messages.unwrap_or_default();
         if messages.is_empty() {
             return Ok(false);
         }
@@ -271,9 +270,7 @@ async fn redrive(aws: &Aws, stack: &Stack, event: &Value) -> Result<Redriven, Pr
 async fn delete(aws: &Aws, stack: &Stack, entry: &mut Entry) -> Result<(), Problem> {
     let request = aws.sqs.delete_message().queue_url(&stack.queue_url);
     let request = request.receipt_handle(&entry.letter.receipt_handle);
-    request.send().await.map_err(|error| {
-        Problem::call("sqs:DeleteMessage", &call_error("DeleteMessage", &error))
-    })?;
+    answer("sqs:DeleteMessage", request.send().await)?;
     entry.is_deleted = true;
     Ok(())
 }
@@ -299,10 +296,8 @@ async fn show_some_again(aws: &Aws, stack: &Stack, handles: &[&str]) -> Result<(
         let one = one.build().map_err(|_| Problem::new("a message has no receipt handle"))?;
         request = request.entries(one);
     }
-    request.send().await.map_err(|error| {
-        let error = call_error("ChangeMessageVisibility", &error);
-        Problem::call("sqs:ChangeMessageVisibility", &error)
-    })?;
+    // The right for a batch is that for a single one.
+    answer("sqs:ChangeMessageVisibility", request.send().await)?;
     Ok(())
 }
 

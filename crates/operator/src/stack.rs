@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_cloudformation::types;
 use callback::Documents;
-use callback::ports::CallErrorReason;
-use callback_aws::call_error::call_error;
 use jiff::Timestamp;
 
 use crate::aws::Aws;
+use crate::call::found;
 use crate::problem::Problem;
 use crate::shown::printable;
 
 /// The outputs that only a Run Command Relay has, as `make deploy` checks them.
-const OWN_OUTPUTS: [&str; 2] = ["RelayFunctionName", "SweepFunctionName"];
+pub const OWN_OUTPUTS: [&str; 2] = ["RelayFunctionName", "SweepFunctionName"];
 /// The outputs that name the documents of scripts.
 const SCRIPT_DOCUMENTS: [&str; 2] =
     ["RunShellScriptDocumentName", "RunPowerShellScriptDocumentName"];
@@ -23,6 +23,50 @@ const OWN_DOCUMENTS: usize = SCRIPT_DOCUMENTS.len() + 1;
 const AUTOMATION_DOCUMENTS: [&str; 2] =
     ["RunCommandByInstanceIdsDocumentName", "RunCommandByTargetsDocumentName"];
 const RUN_DOCUMENT: &str = "RunDocumentDocumentName";
+/// The output with the state machine of the acceptance run, if the stack has it.
+const CHECK_STATE_MACHINE: &str = "CheckStateMachineArn";
+
+/// What CloudFormation says of any stack (CloudFormation API, `DescribeStacks`).
+#[derive(Debug, Clone, Default)]
+pub struct Described {
+    /// Its ARN.
+    pub id: String,
+    /// Its state, such as `UPDATE_COMPLETE`.
+    pub status: String,
+    /// When it was created.
+    pub created_at: Option<Timestamp>,
+    /// Its outputs.
+    pub outputs: HashMap<String, String>,
+    /// Its parameters.
+    pub parameters: HashMap<String, String>,
+}
+
+impl Described {
+    /// Reads the stack of this name. `None` if there is none.
+    pub async fn read(aws: &Aws, name: &str) -> Result<Option<Self>, Problem> {
+        let answer = aws.cloudformation.describe_stacks().stack_name(name).send().await;
+        // There is no other code for a stack that does not exist, or a name that is not valid.
+        let answer = found("cloudformation:DescribeStacks", &["ValidationError"], answer)?;
+        let stacks = answer.and_then(|answer| answer.stacks).unwrap_or_default();
+        Ok(stacks.into_iter().next().map(Self::of))
+    }
+
+    fn of(stack: types::Stack) -> Self {
+        let status = stack.stack_status.as_ref().map_or("", |status| status.as_str());
+        let created_at = stack.creation_time;
+        let outputs = stack.outputs.unwrap_or_default().into_iter();
+        let parameters = stack.parameters.unwrap_or_default().into_iter();
+        Self {
+            status: printable(status),
+            created_at: created_at.and_then(|time| Timestamp::from_second(time.secs()).ok()),
+            outputs: outputs.filter_map(|one| Some((one.output_key?, one.output_value?))).collect(),
+            parameters: parameters
+                .filter_map(|one| Some((one.parameter_key?, one.parameter_value?)))
+                .collect(),
+            id: stack.stack_id.unwrap_or_default(),
+        }
+    }
+}
 
 /// A deployed stack.
 #[derive(Debug)]
@@ -39,8 +83,6 @@ pub struct Stack {
     pub script_documents: Documents,
     /// The state machines whose tasks it may answer: ARNs, with `*` for any text.
     pub state_machines: Vec<String>,
-    /// The state machine of the acceptance run, if the stack has it: its ARN.
-    pub check_state_machine: Option<String>,
     /// From one sweep to the next.
     pub sweep_interval: Duration,
     /// The function that answers tasks.
@@ -61,52 +103,20 @@ pub struct Stack {
 impl Stack {
     /// Reads the stack of this name.
     pub async fn read(aws: &Aws, name: &str) -> Result<Self, Problem> {
-        const OPERATION: &str = "DescribeStacks";
-        let (shown, region) = (printable(name), aws.region());
-        let answer = aws.cloudformation.describe_stacks().stack_name(name).send().await;
-        let answer = answer.map_err(|error| match call_error(OPERATION, &error) {
-            // There is no other code for a stack that does not exist, or a name that is not valid.
-            error if error.reason == CallErrorReason::Api("ValidationError".to_owned()) => {
-                Problem::new(format!(
-                    "expected the name of a stack in {region}, got `{shown}`, which does not exist \
-                     there. Check --stack and --region, and the account of the credentials"
-                ))
-            }
-            error => Problem::call("cloudformation:DescribeStacks", &error),
+        let described = Described::read(aws, name).await?.ok_or_else(|| {
+            Problem::new(format!(
+                "expected the name of a stack in {}, got `{}`, which does not exist there. Check \
+                 --stack and --region, and the account of the credentials",
+                aws.region(),
+                printable(name)
+            ))
         })?;
-        let stack = answer.stacks.unwrap_or_default().into_iter().next();
-        let stack =
-            stack.ok_or_else(|| Problem::new(format!("stack {shown} was not described")))?;
-        let outputs = stack
-            .outputs
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|output| Some((output.output_key?, output.output_value?)))
-            .collect();
-        let parameters = stack
-            .parameters
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|one| Some((one.parameter_key?, one.parameter_value?)))
-            .collect();
-        let status = stack.stack_status.as_ref().map_or("", |status| status.as_str());
-        let created_at =
-            stack.creation_time.and_then(|time| Timestamp::from_second(time.secs()).ok());
-        let id = stack.stack_id.unwrap_or_default();
-        Ok(Self {
-            status: printable(status),
-            created_at,
-            ..Self::new(name, &id, &outputs, parameters)?
-        })
+        Self::new(name, described)
     }
 
-    /// The stack with this ARN, these outputs, and these parameters.
-    fn new(
-        name: &str,
-        id: &str,
-        outputs: &HashMap<String, String>,
-        parameters: HashMap<String, String>,
-    ) -> Result<Self, Problem> {
+    /// The stack that is described so.
+    fn new(name: &str, described: Described) -> Result<Self, Problem> {
+        let Described { id, status, created_at, outputs, parameters } = described;
         let shown = printable(name);
         if !OWN_OUTPUTS.iter().all(|name| outputs.contains_key(*name)) {
             return Err(Problem::new(format!(
@@ -137,26 +147,26 @@ impl Stack {
         names.push(output(RUN_DOCUMENT)?);
         names.append(&mut listed("ExtraDocumentNames"));
         let prefix = Some(format!("arn:{partition}:ssm:{region}:{account}:document/"));
-        let check_state_machine = outputs.get("CheckStateMachineArn").cloned();
         let mut state_machines = listed("StateMachineArns");
-        state_machines.extend(check_state_machine.clone());
+        state_machines.extend(outputs.get(CHECK_STATE_MACHINE).cloned());
         let minutes = parameters.get("SweepIntervalMinutes").and_then(|text| text.parse().ok());
         let automations = AUTOMATION_DOCUMENTS.iter().filter_map(|name| outputs.get(*name));
+        let automation_documents = automations.cloned().collect();
+        let (relay, queue_url) = (output("RelayFunctionName")?, output("OnFailureQueueUrl")?);
         Ok(Self {
             name: name.to_owned(),
             documents: Documents::new(names.clone(), prefix.clone()),
             document_names: names,
-            automation_documents: automations.cloned().collect(),
+            automation_documents,
             script_documents: Documents::new(scripts, prefix),
             state_machines,
-            check_state_machine,
             sweep_interval: Duration::from_mins(minutes.unwrap_or(1)),
-            relay: output("RelayFunctionName")?,
-            queue_url: output("OnFailureQueueUrl")?,
-            status: String::new(),
-            created_at: None,
+            relay,
+            queue_url,
+            status,
+            created_at,
             parameters,
-            outputs: outputs.clone(),
+            outputs,
             partition: partition.to_owned(),
             region: region.to_owned(),
             account: account.to_owned(),
@@ -201,6 +211,11 @@ impl Stack {
     /// One of its outputs. Some are there only with certain parameters.
     pub fn output(&self, name: &str) -> Option<&str> {
         self.outputs.get(name).map(String::as_str)
+    }
+
+    /// The ARN of the state machine of the acceptance run, if the stack has it.
+    pub fn check_state_machine(&self) -> Option<&str> {
+        self.output(CHECK_STATE_MACHINE)
     }
 
     /// Whether the stack may answer the tasks of this state machine, as its roles are granted it.
@@ -266,8 +281,9 @@ pub(crate) mod tests {
             ("ReserveConcurrency", "true"),
         ]);
         parameters.extend(texts(changed));
-        let id = "arn:aws:cloudformation:eu-central-1:111122223333:stack/relay/1";
-        Stack::new("relay", id, &outputs, parameters).expect("a stack")
+        let id = "arn:aws:cloudformation:eu-central-1:111122223333:stack/relay/1".to_owned();
+        let described = Described { id, outputs, parameters, ..Described::default() };
+        Stack::new("relay", described).expect("a stack")
     }
 
     #[test]

@@ -55,11 +55,8 @@ pub fn name(stack: &Stack, run: &str) -> String {
 /// Creates the queue and the rule. Gives the URL of the queue.
 pub async fn create(aws: &Aws, stack: &Stack, run: &str, machine: &str) -> Result<String, Problem> {
     let name = name(stack, run);
-    let place: Vec<_> = machine.split(':').collect();
-    let partition = place.get(1).copied().unwrap_or("aws");
-    let (region, account) = (aws.region(), stack.account());
-    let queue_arn = format!("arn:{partition}:sqs:{region}:{account}:{name}");
-    let rule_arn = format!("arn:{partition}:events:{region}:{account}:rule/{name}");
+    let queue_arn = stack.arn("sqs", &name);
+    let rule_arn = stack.arn("events", &format!("rule/{name}"));
     let policy = json!({
         "Version": "2012-10-17",
         "Statement": [{
@@ -79,8 +76,8 @@ pub async fn create(aws: &Aws, stack: &Stack, run: &str, machine: &str) -> Resul
     let created = answer("sqs:CreateQueue", created.await)?;
     let documents: Vec<_> = stack.documents.spellings().collect();
     let pattern = json!({
-        "account": [account],
-        "region": [region],
+        "account": [stack.account()],
+        "region": [stack.region()],
         "$or": [
             { "source": ["aws.ssm"], "detail": { "document-name": documents } },
             { "source": ["aws.states"], "detail": { "stateMachineArn": [machine] } },
@@ -169,15 +166,6 @@ pub async fn set_enabled(aws: &Aws, rule: &str, is_enabled: bool) -> Result<(), 
         answer("events:DisableRule", aws.eventbridge.disable_rule().name(rule).send().await)?;
     }
     Ok(())
-}
-
-/// The name of the rule that invokes the relay.
-pub async fn relay_rule(aws: &Aws, stack: &Stack) -> Result<String, Problem> {
-    let request = aws.cloudformation.describe_stack_resource().stack_name(&stack.name);
-    let rule = request.logical_resource_id("CommandEndedRule").send().await;
-    let rule = answer("cloudformation:DescribeStackResource", rule)?;
-    let resource = rule.stack_resource_detail.and_then(|detail| detail.physical_resource_id);
-    resource.ok_or_else(|| Problem::new("the stack has no CommandEndedRule. Deploy it again"))
 }
 
 /// How long is waited until a new rule matches events. AWS says "a short period of time"; events that it

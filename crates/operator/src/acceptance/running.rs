@@ -68,6 +68,11 @@ impl Run {
         }
     }
 
+    /// The ARN of the state machine.
+    pub fn machine(&self) -> &str {
+        &self.machine
+    }
+
     /// Says on a terminal how far it is.
     pub fn progress(text: &str) {
         if stderr().is_terminal() {

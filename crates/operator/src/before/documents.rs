@@ -77,8 +77,8 @@ fn free(plan: &Plan, name: &str, output: &str, is_there: Result<bool, Problem>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::before::plan::Existing;
     use crate::checks::Found;
+    use crate::stack::Described;
 
     #[test]
     fn a_document_of_others_is_in_the_way() {
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(free(&plan, name, output, Ok(false)).found, Found::Good);
         assert_eq!(free(&plan, name, output, Err(Problem::new("denied"))).found, Found::Unknown);
         let outputs = [(output.to_owned(), name.to_owned())].into();
-        plan.existing = Ok(Some(Existing { outputs, ..Existing::default() }));
+        plan.existing = Ok(Some(Described { outputs, ..Described::default() }));
         assert_eq!(free(&plan, name, output, Ok(true)).found, Found::Good);
     }
 

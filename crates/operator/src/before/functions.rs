@@ -48,8 +48,8 @@ fn free(plan: &Plan, function: Function, name: &str, is_there: Result<bool, Prob
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::before::plan::Existing;
     use crate::checks::Found;
+    use crate::stack::Described;
 
     #[test]
     fn a_function_of_others_is_in_the_way() {
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(free(&plan, Ok(true)), Found::Wrong);
         assert_eq!(free(&plan, Err(Problem::new("denied"))), Found::Unknown);
         let outputs = [("RelayFunctionName".to_owned(), name.clone())].into();
-        plan.existing = Ok(Some(Existing { outputs, ..Existing::default() }));
+        plan.existing = Ok(Some(Described { outputs, ..Described::default() }));
         assert_eq!(free(&plan, Ok(true)), Found::Good);
     }
 }

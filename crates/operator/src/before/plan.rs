@@ -2,14 +2,11 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_cloudformation::types;
-use callback::ports::CallErrorReason;
-use callback_aws::call_error::call_error;
-
 use crate::aws::Aws;
 use crate::call::answer;
 use crate::problem::Problem;
 use crate::shown::printable;
+use crate::stack::Described;
 
 /// The defaults in the template of the parameters that are looked at here.
 const DEFAULTS: [(&str, &str); 7] = [
@@ -28,7 +25,7 @@ pub(super) struct Plan {
     /// The name of the stack.
     pub(super) stack: String,
     /// The stack of this name. `None` if there is none.
-    pub(super) existing: Result<Option<Existing>, Problem>,
+    pub(super) existing: Result<Option<Described>, Problem>,
     /// The bucket for the code.
     pub(super) bucket: String,
     /// The bucket that `make deploy` makes if it is not there.
@@ -42,17 +39,6 @@ pub(super) struct Plan {
     given: HashMap<String, String>,
 }
 
-/// A stack that is there.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Existing {
-    /// Such as `UPDATE_COMPLETE`.
-    pub(super) status: String,
-    /// Its outputs.
-    pub(super) outputs: HashMap<String, String>,
-    /// Its parameters.
-    pub(super) parameters: HashMap<String, String>,
-}
-
 impl Plan {
     /// Reads who the caller is, and the stack.
     pub(super) async fn read(
@@ -63,7 +49,7 @@ impl Plan {
     ) -> Result<Self, Problem> {
         let given = given(parameters)?;
         let (identity, existing) =
-            tokio::join!(aws.sts.get_caller_identity().send(), existing(aws, stack));
+            tokio::join!(aws.sts.get_caller_identity().send(), Described::read(aws, stack));
         let identity = answer("sts:GetCallerIdentity", identity)?;
         let caller = printable(&identity.arn.unwrap_or_default());
         let account = printable(&identity.account.unwrap_or_default());
@@ -85,7 +71,7 @@ impl Plan {
     }
 
     /// The stack that is there, if it was read.
-    pub(super) fn existing(&self) -> Option<&Existing> {
+    pub(super) fn existing(&self) -> Option<&Described> {
         self.existing.as_ref().ok()?.as_ref()
     }
 
@@ -155,31 +141,6 @@ fn given(parameters: &[String]) -> Result<HashMap<String, String>, Problem> {
     parameters.iter().map(pair).collect()
 }
 
-async fn existing(aws: &Aws, name: &str) -> Result<Option<Existing>, Problem> {
-    match aws.cloudformation.describe_stacks().stack_name(name).send().await {
-        Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next().map(Existing::of)),
-        Err(error) => match call_error("DescribeStacks", &error) {
-            // There is no other code for a stack that does not exist.
-            error if error.reason == CallErrorReason::Api("ValidationError".to_owned()) => Ok(None),
-            error => Err(Problem::call("cloudformation:DescribeStacks", &error)),
-        },
-    }
-}
-
-impl Existing {
-    fn of(stack: types::Stack) -> Self {
-        let outputs = stack.outputs.unwrap_or_default().into_iter();
-        let parameters = stack.parameters.unwrap_or_default().into_iter();
-        Self {
-            status: printable(stack.stack_status.as_ref().map_or("", |status| status.as_str())),
-            outputs: outputs.filter_map(|one| Some((one.output_key?, one.output_value?))).collect(),
-            parameters: parameters
-                .filter_map(|one| Some((one.parameter_key?, one.parameter_value?)))
-                .collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,7 +160,7 @@ mod tests {
         let mut plan = Plan::sample(&["RolePath=/relay/"]);
         let kept = [("RolePath", "/old/"), ("DocumentNamePrefix", "Ops-")];
         let kept = kept.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        plan.existing = Ok(Some(Existing { parameters: kept.into(), ..Existing::default() }));
+        plan.existing = Ok(Some(Described { parameters: kept.into(), ..Described::default() }));
         assert_eq!(plan.parameter("RolePath"), "/relay/");
         assert_eq!(plan.parameter("DocumentNamePrefix"), "Ops-");
         assert_eq!(plan.parameter("RelayMaxConcurrency"), "20");

@@ -7,9 +7,9 @@ use crate::check::account::{self, Concurrency, UNRESERVED_MIN};
 use crate::check::functions::ABSENT;
 use crate::checks::{Check, Group};
 use crate::problem::Problem;
+use crate::stack::OWN_OUTPUTS;
 
 const ID: &str = "Reservation";
-const OUTPUTS: [&str; 2] = ["RelayFunctionName", "SweepFunctionName"];
 
 pub(super) async fn group(aws: &Aws, plan: &Plan) -> Group {
     let check = match free(aws, plan).await {
@@ -24,7 +24,7 @@ async fn free(aws: &Aws, plan: &Plan) -> Result<(Concurrency, i32), Problem> {
     let concurrency = account::read(aws).await?;
     let mut reserved = 0;
     let outputs = plan.existing().map(|stack| &stack.outputs);
-    for name in OUTPUTS.iter().filter_map(|output| outputs?.get(*output)) {
+    for name in OWN_OUTPUTS.iter().filter_map(|output| outputs?.get(*output)) {
         let answer = aws.lambda.get_function_concurrency().function_name(name).send().await;
         let own = found("lambda:GetFunctionConcurrency", &ABSENT, answer)?;
         reserved += own.and_then(|own| own.reserved_concurrent_executions).unwrap_or(0);
@@ -36,8 +36,7 @@ fn judge(plan: &Plan, concurrency: Concurrency, reserved: i32) -> Check {
     if plan.parameter("ReserveConcurrency") != "true" {
         return Check::good(ID, "The stack reserves no concurrency: ReserveConcurrency is false.");
     }
-    // One is for the sweep.
-    let wanted = plan.parameter("RelayMaxConcurrency").parse().unwrap_or(0) + 1;
+    let wanted = account::wanted(plan.parameter("RelayMaxConcurrency"));
     let free = concurrency.unreserved + reserved;
     if free - wanted >= UNRESERVED_MIN {
         return Check::good(

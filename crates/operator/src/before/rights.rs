@@ -21,8 +21,8 @@ const CALLS_MAX: usize = 6;
 const NAMED_MAX: usize = 6;
 /// The key of the condition with which an account demands a boundary.
 const BOUNDARY: &str = "iam:PermissionsBoundary";
-const TODO: &str = "See infra/README.md#who-may-deploy.";
-const TODO_BOUNDARY: &str = "A policy of the caller has a condition on the permissions boundary: set \
+const ADVICE: &str = "See infra/README.md#who-may-deploy.";
+const ADVICE_BOUNDARY: &str = "A policy of the caller has a condition on the permissions boundary: set \
      PermissionsBoundaryArn. See infra/README.md#a-permissions-boundary-and-a-path.";
 
 /// A line: actions that belong together.
@@ -300,9 +300,9 @@ fn judge(plan: &Plan, right: &Right, got: Result<Option<Vec<Denied>>, Problem>) 
         right.id,
         sentence,
         if demands_boundary && plan.parameter("PermissionsBoundaryArn").is_empty() {
-            TODO_BOUNDARY
+            ADVICE_BOUNDARY
         } else {
-            TODO
+            ADVICE
         },
     )
 }
@@ -385,11 +385,11 @@ mod tests {
                 missing_keys: keys.iter().map(|&key| key.to_owned()).collect(),
             }]))
         };
-        assert_eq!(judge(&plan, right, denied(&["iam:permissionsboundary"])).todo, TODO_BOUNDARY);
-        assert_eq!(judge(&plan, right, denied(&[])).todo, TODO);
+        assert_eq!(judge(&plan, right, denied(&["iam:permissionsboundary"])).todo, ADVICE_BOUNDARY);
+        assert_eq!(judge(&plan, right, denied(&[])).todo, ADVICE);
         assert_eq!(judge(&plan, right, Ok(Some(Vec::new()))).found, Found::Good);
         assert_eq!(judge(&plan, right, Ok(None)).found, Found::Unknown);
         let given = Plan::sample(&["PermissionsBoundaryArn=arn:aws:iam::111122223333:policy/b"]);
-        assert_eq!(judge(&given, right, denied(&[BOUNDARY])).todo, TODO);
+        assert_eq!(judge(&given, right, denied(&[BOUNDARY])).todo, ADVICE);
     }
 }

@@ -1,11 +1,11 @@
 //! Whether the name of the stack is free, or its stack ours and in a state that takes an update.
 
-use crate::before::plan::{Existing, Plan};
+use crate::before::plan::Plan;
 use crate::checks::{Check, Group};
 use crate::shown::printable;
+use crate::stack::{Described, OWN_OUTPUTS};
 
-/// The outputs that only a Run Command Relay has, and the parameters of one whose creation failed.
-const OWN_OUTPUTS: [&str; 2] = ["RelayFunctionName", "SweepFunctionName"];
+/// The parameters of a Run Command Relay whose creation failed. It has no outputs.
 const OWN_PARAMETERS: [&str; 2] = ["RelayCodeKey", "SweepCodeKey"];
 /// The states in which CloudFormation updates a stack.
 const UPDATABLE: [&str; 5] = [
@@ -84,7 +84,7 @@ fn state(plan: &Plan) -> Check {
     }
 }
 
-fn is_ours(stack: &Existing) -> bool {
+fn is_ours(stack: &Described) -> bool {
     OWN_OUTPUTS.iter().all(|name| stack.outputs.contains_key(*name))
         || stack.outputs.is_empty()
             && OWN_PARAMETERS.iter().all(|name| stack.parameters.contains_key(*name))
@@ -111,10 +111,10 @@ mod tests {
 
     fn found(stack: Option<(&str, &[&str])>) -> Found {
         let mut plan = Plan::sample(&[]);
-        plan.existing = Ok(stack.map(|(status, outputs)| Existing {
+        plan.existing = Ok(stack.map(|(status, outputs)| Described {
             status: status.to_owned(),
             outputs: outputs.iter().map(|&name| (name.to_owned(), String::new())).collect(),
-            ..Existing::default()
+            ..Described::default()
         }));
         state(&plan).found
     }

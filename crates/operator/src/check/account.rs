@@ -42,13 +42,17 @@ pub async fn read(aws: &Aws) -> Result<Concurrency, Problem> {
     })
 }
 
+/// What the stack reserves with this `RelayMaxConcurrency`. One is for the sweep.
+pub fn wanted(relay_max: &str) -> i32 {
+    relay_max.parse().unwrap_or(0) + 1
+}
+
 fn judge(stack: &Stack, Concurrency { limit, unreserved }: Concurrency) -> Check {
     let text = format!("Lambda allows a concurrency of {limit}, and {unreserved} is not reserved");
     if stack.parameter("ReserveConcurrency") == "true" {
         return Check::good(ID, format!("{text}."));
     }
-    // One is for the sweep.
-    let wanted = stack.parameter("RelayMaxConcurrency").parse().unwrap_or(0) + 1;
+    let wanted = wanted(stack.parameter("RelayMaxConcurrency"));
     if unreserved - wanted >= UNRESERVED_MIN {
         return Check::attention(
             ID,

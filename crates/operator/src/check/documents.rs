@@ -97,7 +97,7 @@ fn latest(id: String, name: &str, got: Result<&Option<DocumentDescription>, &Pro
 /// Whether a document of the user can be waited for.
 fn takes_token(name: &str, got: Result<&Option<DocumentDescription>, &Problem>) -> Check {
     const ID: &str = "ExtraDocument";
-    const TODO: &str =
+    const ADVICE: &str =
         "Correct ExtraDocumentNames, or the document: see infra/README.md#parameters.";
     let name = printable(name);
     match got {
@@ -105,7 +105,7 @@ fn takes_token(name: &str, got: Result<&Option<DocumentDescription>, &Problem>) 
         Ok(None) => Check::attention(
             ID,
             format!("Expected document {name} of ExtraDocumentNames, got none."),
-            TODO,
+            ADVICE,
         ),
         Ok(Some(document)) => {
             let parameters = document.parameters.as_deref().unwrap_or_default();
@@ -118,7 +118,7 @@ fn takes_token(name: &str, got: Result<&Option<DocumentDescription>, &Problem>) 
                     "Expected {name} of ExtraDocumentNames to declare the parameter {TOKEN}, got a \
                      document without. No task can wait for it."
                 ),
-                TODO,
+                ADVICE,
             )
         }
     }

@@ -134,7 +134,7 @@ impl Activity {
 
 fn last_sweep(stack: &Stack, sweep: &Activity, now: Timestamp) -> Check {
     const ID: &str = "SweepLastInvocation";
-    const TODO: &str = "See infra/RUNBOOK.md#sweepmissingalarm.";
+    const ADVICE: &str = "See infra/RUNBOOK.md#sweepmissingalarm.";
     let interval = SignedDuration::try_from(stack.sweep_interval).unwrap_or(SignedDuration::MAX);
     // The value of a minute bears the time of its begin.
     let limit = interval * 2 + DELAY + SignedDuration::from_secs(PERIOD_S.into());
@@ -149,7 +149,7 @@ fn last_sweep(stack: &Stack, sweep: &Activity, now: Timestamp) -> Check {
                 duration(interval),
                 ago(last, now)
             ),
-            TODO,
+            ADVICE,
         ),
         None if stack.created_at.is_some_and(|created| now.duration_since(created) <= limit) => {
             Check::attention(
@@ -161,7 +161,7 @@ fn last_sweep(stack: &Stack, sweep: &Activity, now: Timestamp) -> Check {
         None => Check::wrong(
             ID,
             format!("Expected a sweep every {}, got none in 24 hours.", duration(interval)),
-            TODO,
+            ADVICE,
         ),
     }
 }

@@ -1,16 +1,15 @@
 //! Whether there are nodes on which the stack's policies let commands run, and whether they respond.
 
-use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter};
+use aws_sdk_ssm::types::InstanceInformation;
 
 use crate::aws::Aws;
-use crate::call::answer;
 use crate::checks::{Check, Group};
+use crate::nodes::{managed, ping_status, tag_filter};
 use crate::problem::Problem;
 use crate::shown::printable;
 use crate::stack::Stack;
 
-/// Maximum page size (SSM API, `DescribeInstanceInformation`, `MaxResults`) and number of pages.
-const PAGE_NODES_MAX: i32 = 50;
+/// Maximum number of pages, with up to 50 nodes each.
 const PAGES_MAX: usize = 40;
 /// Maximum number of nodes that are named.
 const NAMED_MAX: usize = 5;
@@ -32,26 +31,7 @@ async fn tagged(
     key: &str,
     value: &str,
 ) -> Result<(Vec<InstanceInformation>, bool), Problem> {
-    let filter = InstanceInformationStringFilter::builder();
-    // A filter's value cannot be empty.
-    let filter = match value {
-        "" => filter.key("tag-key").values(key),
-        value => filter.key(format!("tag:{key}")).values(value),
-    };
-    let filter = filter.build().map_err(|_| Problem::new("a filter of nodes is not valid"))?;
-    let mut nodes = Vec::new();
-    let mut next_token = None;
-    for _ in 0..PAGES_MAX {
-        let request = aws.ssm.describe_instance_information().filters(filter.clone());
-        let request = request.max_results(PAGE_NODES_MAX).set_next_token(next_token);
-        let page = answer("ssm:DescribeInstanceInformation", request.send().await)?;
-        nodes.extend(page.instance_information_list.unwrap_or_default());
-        next_token = page.next_token.filter(|token| !token.is_empty());
-        if next_token.is_none() {
-            return Ok((nodes, false));
-        }
-    }
-    Ok((nodes, true))
+    managed(aws, vec![tag_filter(key, value)?], PAGES_MAX).await
 }
 
 fn judge(tag: &str, nodes: &[InstanceInformation], is_cut: bool) -> Vec<Check> {
@@ -66,7 +46,7 @@ fn judge(tag: &str, nodes: &[InstanceInformation], is_cut: bool) -> Vec<Check> {
     }
     let more = if is_cut { " or more" } else { "" };
     let mut checks = vec![Check::good("NodesTagged", format!("Managed nodes: {count}{more}."))];
-    let silent: Vec<_> = nodes.iter().filter(|node| status(node) != "Online").collect();
+    let silent: Vec<_> = nodes.iter().filter(|node| ping_status(node) != "Online").collect();
     checks.push(if silent.is_empty() {
         Check::good("NodesOnline", "Their agents respond.")
     } else {
@@ -75,7 +55,7 @@ fn judge(tag: &str, nodes: &[InstanceInformation], is_cut: bool) -> Vec<Check> {
             .take(NAMED_MAX)
             .map(|node| {
                 let id = printable(node.instance_id.as_deref().unwrap_or("without an id"));
-                format!("{id} ({})", status(node))
+                format!("{id} ({})", ping_status(node))
             })
             .collect();
         let more = if silent.len() > NAMED_MAX { " and more" } else { "" };
@@ -95,10 +75,6 @@ fn judge(tag: &str, nodes: &[InstanceInformation], is_cut: bool) -> Vec<Check> {
         checks.push(Check::fact("NodeAgents", sentence));
     }
     checks
-}
-
-fn status(node: &InstanceInformation) -> String {
-    printable(node.ping_status.as_ref().map_or("none", |status| status.as_str()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::check::deployed::Deployed;
 use crate::checks::{Check, Group};
 use crate::stack::Stack;
 
-const TODO: &str = "See infra/RUNBOOK.md#stacks-that-are-not-complete.";
+const ADVICE: &str = "See infra/RUNBOOK.md#stacks-that-are-not-complete.";
 /// Maximum number of resources that are named.
 const NAMED_MAX: usize = 5;
 
@@ -25,14 +25,14 @@ fn status(status: &str) -> Check {
         "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE" => Check::attention(
             ID,
             format!("CloudFormation says {status}: the last update failed, and was taken back."),
-            TODO,
+            ADVICE,
         ),
         _ if status.ends_with("_IN_PROGRESS") => Check::attention(
             ID,
             format!("CloudFormation says {status}: the stack is being changed."),
             "Wait until that has ended, and check again.",
         ),
-        _ => Check::wrong(ID, format!("Expected a stack that is complete, got {status}."), TODO),
+        _ => Check::wrong(ID, format!("Expected a stack that is complete, got {status}."), ADVICE),
     }
 }
 
@@ -54,7 +54,7 @@ fn resources(deployed: &Deployed) -> Check {
     }
     let more = if bad.len() > NAMED_MAX { " and more" } else { "" };
     let named = bad.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-    Check::wrong(ID, format!("Resources that are not complete: {named}{more}."), TODO)
+    Check::wrong(ID, format!("Resources that are not complete: {named}{more}."), ADVICE)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const ANY_INSTANCE: &str = "instance/i-00000000000000000";
 const ABSENT: [&str; 1] = ["StateMachineDoesNotExist"];
 /// A sweep, and so a heartbeat, can be lost or late.
 const INTERVALS_RECOMMENDED: u64 = 4;
-const TODO: &str = "See infra/RUNBOOK.md#state-machines.";
+const ADVICE: &str = "See infra/RUNBOOK.md#state-machines.";
 
 /// A state machine as it was read.
 struct Reading {
@@ -109,7 +109,7 @@ fn standard(is_express: bool) -> Check {
         return Check::wrong(
             ID,
             "Expected a standard state machine, got an express one, whose tasks cannot wait for a token.",
-            TODO,
+            ADVICE,
         );
     }
     Check::good(ID, "It is a standard one, whose tasks can wait.")
@@ -203,7 +203,7 @@ async fn may(
 fn allowed(id: &'static str, what: &str, got: Result<Option<Vec<String>>, Problem>) -> Check {
     match got {
         Err(problem) => Check::unknown(id, &format!("Whether its role may {what}"), &problem),
-        Ok(None) => Check::wrong(id, "Expected its role, got none: it was deleted.", TODO),
+        Ok(None) => Check::wrong(id, "Expected its role, got none: it was deleted.", ADVICE),
         Ok(Some(denied)) if denied.is_empty() => {
             Check::good(id, format!("Its role may {what} of the stack."))
         }
@@ -213,7 +213,7 @@ fn allowed(id: &'static str, what: &str, got: Result<Option<Vec<String>>, Proble
                 "Expected its role to be allowed to {what} of the stack, got a denial for {}.",
                 printable(&denied.join(", "))
             ),
-            TODO,
+            ADVICE,
         ),
     }
 }
@@ -239,14 +239,14 @@ fn heartbeats(stack: &Stack, tasks: &[&Task]) -> Check {
                  {interval_s} seconds with SweepIntervalMinutes={}, got {impossible}.",
                 stack.parameter("SweepIntervalMinutes")
             ),
-            format!("Set them to {recommended_s} or more. {TODO}"),
+            format!("Set them to {recommended_s} or more. {ADVICE}"),
         );
     }
     if !short.is_empty() {
         return Check::attention(
             ID,
             format!("Tasks that end if one sweep is lost or late: HeartbeatSeconds {short}."),
-            format!("Set HeartbeatSeconds to {recommended_s} or more. {TODO}"),
+            format!("Set HeartbeatSeconds to {recommended_s} or more. {ADVICE}"),
         );
     }
     Check::good(ID, format!("No HeartbeatSeconds of its tasks is less than {recommended_s}."))
@@ -262,7 +262,7 @@ fn timeouts(tasks: &[&Task]) -> Check {
     Check::attention(
         ID,
         format!("Tasks without TimeoutSeconds, which can wait for a year: {endless}."),
-        TODO,
+        ADVICE,
     )
 }
 
