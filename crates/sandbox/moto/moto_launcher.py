@@ -54,6 +54,7 @@ def prepare():
     default_user_config["lambda"] = {"use_docker": False}
     corrections.correct_all()
     authorization.serve()
+    moto_api.serve("ready", lambda request, full_url, headers: (200, {}, "{}"))
 
 
 def end_with_stdin():

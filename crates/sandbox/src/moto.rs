@@ -2,12 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -49,6 +48,8 @@ const PROGRAMS: [(&str, &str); 23] = programs![
     "resources.py",
 ];
 const LAUNCHER: &str = "moto_launcher.py";
+/// Where the launcher says that moto answers.
+const READY_PATH: &str = "/moto-api/ready";
 /// The first start compiles some thousand Python files.
 const START_MAX: Duration = Duration::from_secs(90);
 /// The chosen port is free, but another process may take it before moto does.
@@ -73,7 +74,10 @@ pub enum MotoError {
         /// Why.
         source: io::Error,
     },
-    /// The process ended, or did not listen in time.
+    /// There is no client for it.
+    #[error("making a client of moto")]
+    Client(#[source] reqwest::Error),
+    /// The process ended, or did not answer in time.
     #[error("moto {what}; the end of its log:\n{words}")]
     Silent {
         /// What happened instead.
@@ -113,7 +117,7 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// Starts moto and waits until it listens.
+    /// Starts moto and waits until it answers.
     pub async fn start(settings: &Settings) -> Result<Self, MotoError> {
         let directory = settings.directory.join("moto");
         for (name, text) in PROGRAMS {
@@ -174,7 +178,7 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
     // resolved: the link is what makes a virtual environment.
     let python = std::path::absolute(&settings.python).map_err(started)?;
     let boundary = settings.demanded_boundary.iter().map(|arn| ("DEMANDED_BOUNDARY", arn));
-    let mut process = Command::new(python)
+    let process = Command::new(python)
         .arg(launcher)
         .args(["--port", &port.to_string()])
         // Moto writes files into its working directory.
@@ -199,18 +203,20 @@ async fn start_once(settings: &Settings, launcher: &Path) -> Result<Moto, MotoEr
         .kill_on_drop(true)
         .spawn()
         .map_err(started)?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut moto = Moto { process, port, secret };
+    let client = moto.client(&settings.region, &settings.credentials).map_err(MotoError::Client)?;
     let deadline = Instant::now() + START_MAX;
     while Instant::now() < deadline {
-        if let Some(status) = process.try_wait().map_err(started)? {
+        if let Some(status) = moto.process.try_wait().map_err(started)? {
             return Err(silent(&log, format!("ended with {status}")));
         }
-        if TcpStream::connect(address).await.is_ok() {
-            return Ok(Moto { process, port, secret });
+        // Only this moto knows the secret: whatever else has taken the port refuses it.
+        if matches!(client.get("moto", "Ready", READY_PATH).await, Ok(Some(_))) {
+            return Ok(moto);
         }
         sleep(Duration::from_millis(20)).await;
     }
-    Err(silent(&log, format!("did not listen within {} s", START_MAX.as_secs())))
+    Err(silent(&log, format!("did not answer within {} s", START_MAX.as_secs())))
 }
 
 fn silent(log: &Path, what: String) -> MotoError {
